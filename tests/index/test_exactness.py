@@ -1,0 +1,155 @@
+"""Answers equal brute force, however the index came to be what it is."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from search_engine.config import BM25Config, Config
+from search_engine.index.creation import create_index
+from search_engine.index.generation import Generation
+from search_engine.index.reader import IndexReader
+from search_engine.index.writer import IndexWriter
+from tests.index.documents import DIMENSION, bm25_oracle, encode
+
+WORDS = ("alpha", "beta", "gamma", "delta", "epsilon")
+texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join)
+doc_ids = st.sampled_from([f"d{n}" for n in range(12)])
+operations = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), doc_ids, texts),
+        st.tuples(st.just("delete"), doc_ids, st.none()),
+        st.tuples(st.just("commit"), st.none(), st.none()),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+def _new_index(folder: Path) -> Path:
+    create_index(folder, Generation(1, "f" * 64, Config(), DIMENSION, "dot"))
+    return folder
+
+
+def _apply(folder: Path, steps: list[tuple[str, str | None, str | None]]) -> dict[str, str]:
+    """Do the steps; what should be there in the end."""
+    expected: dict[str, str] = {}
+    with IndexWriter(folder) as writer:
+        for step, doc_id, text in steps:
+            if step == "add":
+                writer.add(encode(doc_id, text))
+                expected[doc_id] = text
+            elif step == "delete":
+                assert writer.delete(doc_id) == (doc_id in expected)
+                expected.pop(doc_id, None)
+            else:
+                writer.commit()
+    return expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=operations, query=st.lists(st.sampled_from(WORDS), min_size=1, max_size=3))
+def test_bm25_equals_the_formula_after_any_sequence(steps, query) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder = _new_index(Path(place) / "index")
+        expected = _apply(folder, steps)
+        with IndexReader(folder) as reader:
+            counts = {}
+            for term, term_id in reader.term_ids(query).items():
+                counts[term_id] = query.count(term)
+            config = BM25Config(k1=1.2, b=0.75)
+            hits = reader.snapshot.search_bm25(counts, 100, config)
+            found = dict(
+                zip(reader.doc_ids(hits.chunk_ids), hits.scores.tolist(), strict=True)
+            )
+            assert {each.doc_id for each in reader.documents()} == set(expected)
+            assert reader.document_count() == reader.snapshot.chunk_count == len(expected)
+        oracle = bm25_oracle(expected, query, k1=1.2, b=0.75) if expected else {}
+        assert found == pytest.approx(oracle, rel=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    steps=operations,
+    query=st.lists(st.floats(-1, 1, width=32), min_size=DIMENSION, max_size=DIMENSION),
+    depth=st.integers(1, 15),
+)
+def test_many_segments_answer_as_one_to_the_bit(steps, query, depth) -> None:
+    vector = np.array(query, np.float32)
+    with tempfile.TemporaryDirectory() as place:
+        many = _new_index(Path(place) / "many")
+        expected = _apply(many, steps)
+        one = _new_index(Path(place) / "one")
+        _apply(one, [("add", doc_id, text) for doc_id, text in expected.items()])
+        answers = []
+        for folder in (many, one):
+            with IndexReader(folder) as reader:
+                dense = reader.snapshot.search_dense(vector, len(expected) or 1)
+                counts = dict.fromkeys(reader.term_ids(list(WORDS)).values(), 1)
+                sparse = reader.snapshot.search_bm25(counts, len(expected) or 1, BM25Config())
+                answers.append(
+                    [
+                        dict(
+                            zip(reader.doc_ids(hits.chunk_ids), hits.scores.tolist(), strict=True)
+                        )
+                        for hits in (dense, sparse)
+                    ]
+                )
+                shallow = reader.snapshot.search_dense(vector, depth)
+                assert shallow.scores.tolist() == dense.scores.tolist()[:depth]
+                assert shallow.chunk_ids.tolist() == dense.chunk_ids.tolist()[:depth]
+        assert answers[0] == answers[1]
+
+
+def test_dense_scores_are_inner_products(make_index) -> None:
+    folder = make_index()
+    rng = np.random.default_rng(3)
+    vectors = rng.standard_normal((300, DIMENSION)).astype(np.float32) * 5
+    with IndexWriter(folder) as writer:
+        for position, vector in enumerate(vectors):
+            writer.add(encode(f"d{position}", f"text {position}", vector))
+            if position % 37 == 0:
+                writer.commit()
+    query = rng.standard_normal(DIMENSION).astype(np.float32)
+    exact = vectors.astype(np.float64) @ query.astype(np.float64)
+    order = np.argsort(-exact)[:25]
+    with IndexReader(folder) as reader:
+        hits = reader.snapshot.search_dense(query, 25)
+        assert reader.doc_ids(hits.chunk_ids) == [f"d{n}" for n in order]
+        np.testing.assert_allclose(hits.scores, exact[order], rtol=1e-5)
+
+
+def test_equal_vectors_are_ordered_by_chunk_id_however_deep(make_index) -> None:
+    """Fifty chunks tie at the cut; the first of them in id order must be the ones returned."""
+    folder = make_index()
+    same = np.ones(DIMENSION)
+    with IndexWriter(folder) as writer:
+        for position in range(50):
+            writer.add(encode(f"d{position}", f"text {position}", same))
+            if position % 20 == 19:
+                writer.commit()
+    with IndexReader(folder) as reader:
+        for depth in (1, 7, 30):
+            hits = reader.snapshot.search_dense(same.astype(np.float32), depth)
+            assert hits.chunk_ids.tolist() == list(range(1, depth + 1))
+
+
+def test_more_than_there_is_returns_all_there_is(make_index) -> None:
+    folder = make_index()
+    with IndexReader(folder) as reader:
+        assert len(reader.snapshot.search_dense(np.ones(DIMENSION, np.float32), 10)) == 0
+        assert len(reader.snapshot.search_bm25({}, 10, BM25Config())) == 0
+    with IndexWriter(folder) as writer:
+        writer.add(encode("a", "alpha"))
+        writer.add(encode("b", "beta"))
+    with IndexReader(folder) as reader:
+        assert len(reader.snapshot.search_dense(np.ones(DIMENSION, np.float32), 10)) == 2
+        hits = reader.snapshot.search_bm25(
+            {reader.term_ids(["alpha"])["alpha"]: 1}, 10, BM25Config()
+        )
+        assert reader.doc_ids(hits.chunk_ids) == ["a"]

@@ -1,0 +1,31 @@
+"""The commands of search-cli."""
+
+from __future__ import annotations
+
+import typer
+
+from search_engine.cli.delete_command import delete
+from search_engine.cli.demo_command import demo
+from search_engine.cli.evaluate_command import evaluate
+from search_engine.cli.index_command import index
+from search_engine.cli.info_command import info
+from search_engine.cli.list_command import list_
+from search_engine.cli.query_command import query
+from search_engine.cli.ui_command import ui
+
+app = typer.Typer(
+    name="search-cli",
+    help="Semantic search over your own documents: retrieve, then rerank.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(index)
+app.command()(query)
+app.command()(evaluate)
+app.command()(info)
+app.command(name="list")(list_)
+app.command()(delete)
+app.command()(demo)
+app.command()(ui)

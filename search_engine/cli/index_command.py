@@ -1,0 +1,177 @@
+"""search-cli index: create or update an index from files and folders."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search_engine.cli.options import (
+    Backend,
+    BackendOption,
+    Chunking,
+    DeviceOption,
+    Dtype,
+    DtypeOption,
+    IndexOption,
+    JsonOption,
+    OfflineOption,
+    compute,
+)
+from search_engine.cli.places import index_folder
+from search_engine.errors import ConfigError, ReadError
+
+if TYPE_CHECKING:
+    from search_engine.config import Compute
+    from search_engine.document_writer import WriterCounts
+    from search_engine.ingest.folder import FoundFiles
+    from search_engine.search import SearchEngine
+
+SOME_NOT_READ = 3
+
+
+def index(
+    paths: Annotated[list[str], typer.Argument(help="Files and folders to index.")],
+    index: IndexOption,
+    model: Annotated[
+        str | None, typer.Option(help="Bi-encoder, a name or a folder (new indexes only).")
+    ] = None,
+    splade: Annotated[
+        str | None, typer.Option(help="Also index by this SPLADE model (new indexes only).")
+    ] = None,
+    reranker: Annotated[
+        str | None, typer.Option(help="Rerank by this cross-encoder (new indexes only).")
+    ] = None,
+    chunking: Annotated[
+        Chunking | None,
+        typer.Option(help="Cut documents, or leave them whole (new indexes only)."),
+    ] = None,
+    backend: BackendOption = Backend.AUTO,
+    dtype: DtypeOption = Dtype.AUTO,
+    device: DeviceOption = None,
+    offline: OfflineOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Create or update an index from files and folders."""
+    from search_engine.ingest.folder import find_files
+
+    found = find_files(paths)
+    problems = list(found.problems)
+    started = time.perf_counter()
+    asked = _settings(model, splade, reranker, chunking)
+    options = compute(backend, dtype, device=device, offline=offline)
+    with open_or_create(index_folder(index), asked, options) as engine:
+        counts, unread = _write(engine, found)
+    problems += unread
+    _report(index, counts, problems, found, time.perf_counter() - started, as_json=as_json)
+    if problems:
+        raise typer.Exit(SOME_NOT_READ)
+
+
+def _settings(
+    model: str | None, splade: str | None, reranker: str | None, chunking: Chunking | None
+) -> dict[str, object]:
+    """The settings that were asked for, by their name in Config."""
+    from search_engine.config import ChunkingConfig, DenseConfig, RerankConfig, SpladeConfig
+
+    asked: dict[str, object] = {}
+    if model is not None:
+        asked["dense"] = DenseConfig(model=model)
+    if splade is not None:
+        asked["splade"] = SpladeConfig(model=splade)
+    if reranker is not None:
+        asked["rerank"] = RerankConfig(model=reranker)
+    if chunking is not None:
+        asked["chunking"] = ChunkingConfig(strategy=chunking.value)
+    return asked
+
+
+def open_or_create(folder: Path, asked: dict[str, object], options: Compute) -> SearchEngine:
+    """The index at a folder, made with the settings asked for if there is none.
+
+    Raises:
+        ConfigError: there is one, and its settings are others.
+    """
+    from search_engine.config import Config
+    from search_engine.search import SearchEngine
+
+    if not (folder / "index.db").exists():
+        return SearchEngine.create(
+            folder, config=Config().model_copy(update=asked), compute=options
+        )
+    engine = SearchEngine.open(folder, compute=options)
+    for name, value in asked.items():
+        if getattr(engine.config, name) != value:
+            engine.close()
+            raise ConfigError(
+                f"the index at {folder} was made with {name} = {getattr(engine.config, name)}, "
+                f"not {value}; leave the option out to add to this index, or choose another name "
+                "for --index"
+            )
+    return engine
+
+
+def _write(engine: SearchEngine, found: FoundFiles) -> tuple[WriterCounts, list[ReadError]]:
+    from search_engine.cli.progress import indexing_progress
+    from search_engine.ingest.folder import read_files
+
+    problems: list[ReadError] = []
+    total = sum(file.size for file in found.files) or 1
+    before, previous = 0, None
+    with (
+        indexing_progress("Indexing") as progress,
+        engine.writer(on_progress=progress.encoded) as writer,
+    ):
+        root_ids = {root: writer.root_id(root) for root in {file.root for file in found.files}}
+        for record in read_files(found.files, root_ids):
+            if previous is not None and record.file != previous:
+                before += previous.size
+            previous = record.file
+            progress.read((before + record.bytes_read) / total)
+            if record.document is not None:
+                writer.add(record.document)
+            if record.problem is not None:
+                problems.append(record.problem)
+    return writer.counts, problems
+
+
+def _report(
+    name: str,
+    counts: WriterCounts,
+    problems: list[ReadError],
+    found: FoundFiles,
+    seconds: float,
+    *,
+    as_json: bool,
+) -> None:
+    from search_engine.cli.progress import console
+
+    for problem in problems:
+        console.print(f"not read: {problem}", style="yellow", markup=False, highlight=False)
+    if as_json:
+        report = {
+            "index": name,
+            **asdict(counts),
+            "problems": [
+                {"path": each.path, "line": each.line, "reason": each.reason} for each in problems
+            ],
+            "skipped": dict(found.skipped),
+            "seconds": round(seconds, 3),
+        }
+        typer.echo(json.dumps(report, ensure_ascii=False))
+        return
+    typer.echo(
+        f"{name}: {counts.added} documents added, {counts.replaced} replaced, "
+        f"{counts.unchanged} unchanged, {counts.chunks} chunks, in {seconds:.1f} s"
+    )
+    if counts.truncated:
+        typer.echo(f"{counts.truncated} texts were longer than the model reads and were cut.")
+    if found.skipped:
+        kinds = ", ".join(f"{kind or 'none'} {n}" for kind, n in sorted(found.skipped.items()))
+        typer.echo(f"{sum(found.skipped.values())} files have no reader for their type: {kinds}")
+    if problems:
+        typer.echo(f"{len(problems)} could not be read and are named above.")

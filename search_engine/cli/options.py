@@ -1,0 +1,64 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+if TYPE_CHECKING:
+    from search_engine.config import Compute
+
+IndexOption: TypeAlias = Annotated[
+    str, typer.Option("--index", "-i", help="An index: a name under indexes/, or a path.")
+]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+OfflineOption: TypeAlias = Annotated[
+    bool, typer.Option("--offline", help="Never ask the network for a model.")
+]
+
+
+class Backend(StrEnum):
+    """What runs the encoders."""
+
+    AUTO = "auto"
+    TORCH = "torch"
+    OPENVINO = "openvino"
+
+
+class Dtype(StrEnum):
+    """What the encoders compute in."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+
+
+class Chunking(StrEnum):
+    """How documents are cut."""
+
+    DEFAULT = "default"
+    NONE = "none"
+
+
+BackendOption: TypeAlias = Annotated[
+    Backend, typer.Option(help="What runs the encoders; auto is OpenVINO where it is installed.")
+]
+DtypeOption: TypeAlias = Annotated[
+    Dtype, typer.Option(help="What they compute in; auto is bfloat16 where the processor has it.")
+]
+DeviceOption: TypeAlias = Annotated[
+    str | None, typer.Option(help="A torch device such as cuda; the processor by default.")
+]
+ChunkingOption: TypeAlias = Annotated[
+    Chunking, typer.Option(help="Cut documents where they may be cut, or leave them whole.")
+]
+
+
+def compute(backend: Backend, dtype: Dtype, *, device: str | None, offline: bool) -> Compute:
+    """The options as settings."""
+    from search_engine.config import Compute
+
+    return Compute(backend=backend.value, dtype=dtype.value, device=device, offline=offline)

@@ -1,0 +1,81 @@
+"""search-cli query: ask an index a question, or one after another."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search_engine.cli.options import (
+    Backend,
+    BackendOption,
+    DeviceOption,
+    Dtype,
+    DtypeOption,
+    IndexOption,
+    JsonOption,
+    OfflineOption,
+    compute,
+)
+from search_engine.cli.places import existing_index
+
+if TYPE_CHECKING:
+    from search_engine.search import SearchEngine
+
+
+def query(
+    index: IndexOption,
+    question: Annotated[
+        str | None, typer.Argument(help="The question; without one, a prompt opens.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many results.")] = 10,
+    rerank: Annotated[bool, typer.Option(help="Rerank by the index's cross-encoder.")] = True,
+    backend: BackendOption = Backend.AUTO,
+    dtype: DtypeOption = Dtype.AUTO,
+    device: DeviceOption = None,
+    offline: OfflineOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask an index a question."""
+    from search_engine.search import SearchEngine
+
+    folder = existing_index(index)
+    options = compute(backend, dtype, device=device, offline=offline)
+    with SearchEngine.open(folder, compute=options) as engine:
+        if question is not None:
+            _answer(engine, question, k, rerank=rerank, as_json=as_json)
+            return
+        while (line := _ask()) is not None:
+            if line.strip():
+                _answer(engine, line, k, rerank=rerank, as_json=as_json)
+
+
+def _ask() -> str | None:
+    """The next question, None at the end of the input."""
+    if sys.stdin.isatty():
+        # Arrow keys and history, where Python was built with it.
+        import contextlib
+
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401
+        prompt = "question (Ctrl-D ends): "
+    else:
+        prompt = ""
+    try:
+        return input(prompt)
+    except EOFError:
+        return None
+
+
+def _answer(engine: SearchEngine, question: str, k: int, *, rerank: bool, as_json: bool) -> None:
+    from rich.console import Console
+
+    from search_engine.cli import results
+
+    response = engine.search(question, k, rerank=rerank)
+    if as_json:
+        typer.echo(json.dumps(results.as_json(response), ensure_ascii=False))
+    else:
+        results.print_response(Console(highlight=False), response)

@@ -1,0 +1,116 @@
+"""Metrics against the formulas, worked by hand and written again in numpy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search_engine.errors import DatasetError
+from search_engine.evaluation.metrics import METRICS, score_run
+
+
+def ndcg(grades: Mapping[str, int], ranking: Sequence[str], cut: int) -> float:
+    def dcg(gains: Sequence[int]) -> float:
+        return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains[:cut], start=1))
+
+    ideal = dcg(sorted((max(grade, 0) for grade in grades.values()), reverse=True))
+    return dcg([max(grades.get(doc, 0), 0) for doc in ranking]) / ideal if ideal else 0.0
+
+
+def reciprocal_rank(grades: Mapping[str, int], ranking: Sequence[str], cut: int) -> float:
+    ranks = [rank for rank, doc in enumerate(ranking[:cut], 1) if grades.get(doc, 0) > 0]
+    return 1 / ranks[0] if ranks else 0.0
+
+
+def recall(grades: Mapping[str, int], ranking: Sequence[str], cut: int) -> float:
+    relevant = {doc for doc, grade in grades.items() if grade > 0}
+    return len(relevant & set(ranking[:cut])) / len(relevant) if relevant else 0.0
+
+
+DOCS = [f"d{number}" for number in range(130)]
+GRADES = st.dictionaries(st.sampled_from(DOCS), st.integers(-1, 4), min_size=1, max_size=30)
+RANKINGS = st.lists(st.sampled_from(DOCS), unique=True, max_size=125)
+QUERY_IDS = st.sampled_from(["1", "10", "2", "q7", "ü"])
+
+
+@given(
+    qrels=st.dictionaries(QUERY_IDS, GRADES, min_size=1),
+    run=st.dictionaries(QUERY_IDS, RANKINGS),
+)
+def test_metrics_are_the_formulas(
+    qrels: dict[str, dict[str, int]], run: dict[str, list[str]]
+) -> None:
+    scored = score_run(qrels, run)
+    assert tuple(scored) == METRICS
+    for name, formula, cut in (
+        ("ndcg@10", ndcg, 10),
+        ("mrr@10", reciprocal_rank, 10),
+        ("recall@100", recall, 100),
+    ):
+        expected = [formula(qrels[query], run.get(query, []), cut) for query in sorted(qrels)]
+        np.testing.assert_allclose(scored[name], expected, rtol=0, atol=1e-9)
+        assert scored[name].dtype == np.float64
+
+
+def test_a_graded_ranking_worked_by_hand() -> None:
+    qrels = {"q": {"a": 3, "b": 2, "c": 1, "d": 0}}
+    scored = score_run(qrels, {"q": ["d", "b", "x", "a"]})
+    dcg = 2 / math.log2(3) + 3 / math.log2(5)
+    ideal = 3 + 2 / math.log2(3) + 1 / math.log2(4)
+    assert scored["ndcg@10"][0] == pytest.approx(dcg / ideal)
+    assert scored["mrr@10"][0] == 1 / 2
+    assert scored["recall@100"][0] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(("rank", "mrr"), [(10, 1 / 10), (11, 0.0)])
+def test_mrr_is_cut_at_ten(rank: int, mrr: float) -> None:
+    ranking = [f"x{number}" for number in range(rank - 1)] + ["a"]
+    assert score_run({"q": {"a": 1}}, {"q": ranking})["mrr@10"][0] == mrr
+
+
+@pytest.mark.parametrize(("rank", "recall_at_100"), [(100, 1.0), (101, 0.0)])
+def test_recall_is_cut_at_a_hundred(rank: int, recall_at_100: float) -> None:
+    ranking = [f"x{number}" for number in range(rank - 1)] + ["a"]
+    assert score_run({"q": {"a": 1}}, {"q": ranking})["recall@100"][0] == recall_at_100
+
+
+def test_order_of_the_run_decides_and_not_the_names_of_documents() -> None:
+    # trec_eval would break ties by document id, so both orders have to come out as given.
+    qrels = {"q": {"a": 1}}
+    assert score_run(qrels, {"q": ["a", "z"]})["mrr@10"][0] == 1.0
+    assert score_run(qrels, {"q": ["z", "a"]})["mrr@10"][0] == 0.5
+
+
+def test_every_judged_query_counts() -> None:
+    qrels: dict[str, dict[str, int]] = {
+        "answered": {"a": 1},
+        "empty run": {"a": 1},
+        "no qrels": {},
+        "nothing relevant": {"a": 0},
+        "not in the run": {"a": 1},
+    }
+    run: dict[str, list[str]] = {
+        "answered": ["a"],
+        "empty run": [],
+        "no qrels": ["a"],
+        "nothing relevant": ["a"],
+        "not judged": ["a"],
+    }
+    for values in score_run(qrels, run).values():
+        assert values.tolist() == [1.0, 0.0, 0.0, 0.0, 0.0]
+
+
+def test_queries_are_in_the_order_of_their_ids() -> None:
+    qrels = {"b": {"x": 1}, "a": {"x": 1}, "c": {"x": 1}}
+    run = {"c": ["x"], "a": ["y", "x"], "b": ["y", "y2", "x"]}
+    assert score_run(qrels, run)["mrr@10"].tolist() == pytest.approx([1 / 2, 1 / 3, 1])
+
+
+def test_a_document_twice_is_an_error() -> None:
+    with pytest.raises(DatasetError, match="query 'q' has document 'a' twice"):
+        score_run({"q": {"a": 1}}, {"q": ["a", "b", "a"]})

@@ -55,7 +55,9 @@ def evaluate(
     from search_engine.evaluation.evaluator import evaluate as evaluate_engine
 
     dataset = load_dataset(directory, split=split, offline=offline)
-    folder = index_folder(f"evaluate-{dataset.name}-{chunking.value}")
+    # A hub data set has a slash in its name.
+    name = dataset.name.replace("/", "-")
+    folder = index_folder(f"evaluate-{name}-{chunking.value}")
     settings: dict[str, object] = {"chunking": ChunkingConfig(strategy=chunking.value)}
     options = compute(backend, dtype, device=device, offline=offline)
     with open_or_create(folder, settings, options) as engine:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from search_engine.types import Result, SearchResponse
@@ -48,32 +48,38 @@ def print_response(console: Console, response: SearchResponse) -> None:
     if not response.results:
         console.print("Nothing found.")
     for result in response.results:
-        console.print(Group(*_lines(result)))
-        console.print()
+        _print_result(console, result)
     stages = " · ".join(f"{stage} {ms:.1f}" for stage, ms in response.timings_ms.items())
     console.print(Text(f"ms: {stages}", style="dim"))
     for note in response.notes:
         console.print(Text(note, style="dim"))
 
 
-def _lines(result: Result) -> Iterator[Text]:
-    yield Text.assemble(
-        (f"{result.rank:>2}. ", "bold"),
-        (result.title or result.doc_id, "bold"),
-        (f"  {result.score:.3f}", "cyan"),
+def _print_result(console: Console, result: Result) -> None:
+    title = result.title or result.doc_id
+    console.print(
+        Text.assemble(
+            (f"{result.rank:>2}. ", "bold"), (title, "bold"), (f"  {result.score:.3f}", "cyan")
+        )
     )
-    legs = ", ".join(
-        f"{leg} {score:.3f} (rank {result.ranks[leg]})" for leg, score in result.scores.items()
-    )
-    yield Text(f"    {place(result)}", style="green")
-    if result.headings:
-        yield Text(f"    {' > '.join(result.headings)}", style="dim")
+    # A path stays in one piece, so that it can be copied however narrow the terminal is.
+    console.print(Text(f"    {place(result)}", style="green"), soft_wrap=True)
+    headings = " > ".join(heading for heading in result.headings if heading != title)
+    if headings:
+        console.print(_indented(Text(headings, style="dim")))
     passage = Text(result.highlight.text)
     for start, end in result.highlight.spans:
         passage.stylize("bold yellow", start, end)
-    for line in passage.split("\n", allow_blank=False):
-        yield Text("    ").append_text(line)
-    yield Text(f"    {legs}", style="dim")
+    console.print(_indented(passage))
+    legs = ", ".join(
+        f"{leg} {score:.3f} (rank {result.ranks[leg]})" for leg, score in result.scores.items()
+    )
+    console.print(_indented(Text(legs, style="dim")))
+    console.print()
+
+
+def _indented(text: Text) -> Padding:
+    return Padding(text, (0, 0, 0, 4))
 
 
 def place(result: Result) -> str:

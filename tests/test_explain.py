@@ -19,7 +19,9 @@ def _marked(text: str, query: str) -> tuple[str, list[str]]:
 
 def test_the_passage_with_most_of_the_query_wins() -> None:
     filler = "Nothing of interest is said in this sentence at all. " * 12
-    text = f"{filler}Storage can be kept for longer. {filler}Set the retention of storage to 30 days. "
+    text = (
+        f"{filler}Storage can be kept for longer. {filler}Set the retention of storage to 30 days. "
+    )
     passage, words = _marked(text + filler, "how long is storage retained: retention")
     assert "Set the retention of storage" in passage
     assert words == ["retention", "storage"]

@@ -24,7 +24,8 @@ from search_engine.errors import (
     IndexNotFoundError,
     IndexReadOnlyError,
 )
-from search_engine.index import database, writer as writer_module
+from search_engine.index import database
+from search_engine.index import writer as writer_module
 from search_engine.index.creation import create_index
 from search_engine.index.generation import Generation
 from search_engine.index.lock import write_lock

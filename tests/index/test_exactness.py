@@ -64,9 +64,7 @@ def test_bm25_equals_the_formula_after_any_sequence(steps, query) -> None:
                 counts[term_id] = query.count(term)
             config = BM25Config(k1=1.2, b=0.75)
             hits = reader.snapshot.search_bm25(counts, 100, config)
-            found = dict(
-                zip(reader.doc_ids(hits.chunk_ids), hits.scores.tolist(), strict=True)
-            )
+            found = dict(zip(reader.doc_ids(hits.chunk_ids), hits.scores.tolist(), strict=True))
             assert {each.doc_id for each in reader.documents()} == set(expected)
             assert reader.document_count() == reader.snapshot.chunk_count == len(expected)
         oracle = bm25_oracle(expected, query, k1=1.2, b=0.75) if expected else {}
@@ -94,9 +92,7 @@ def test_many_segments_answer_as_one_to_the_bit(steps, query, depth) -> None:
                 sparse = reader.snapshot.search_bm25(counts, len(expected) or 1, BM25Config())
                 answers.append(
                     [
-                        dict(
-                            zip(reader.doc_ids(hits.chunk_ids), hits.scores.tolist(), strict=True)
-                        )
+                        dict(zip(reader.doc_ids(hits.chunk_ids), hits.scores.tolist(), strict=True))
                         for hits in (dense, sparse)
                     ]
                 )

@@ -115,7 +115,7 @@ class DocumentWriter:
         else:
             self.counts.replaced += 1
         if waiting:
-            self._waiting_chunks -= len(waiting[2])
+            self._forget(waiting[2])
         # A document without text can still be found by its title.
         chunks = self._chunker.chunk(document) or [Chunk("", 0, 0)]
         self._waiting[document.doc_id] = (document, content_hash, chunks)
@@ -128,10 +128,14 @@ class DocumentWriter:
         """Delete a document; False where there is none of that id."""
         waiting = self._waiting.pop(doc_id, None)
         if waiting:
-            self._waiting_chunks -= len(waiting[2])
+            self._forget(waiting[2])
         deleted = self._writer.delete(doc_id) or waiting is not None
         self.counts.deleted += deleted
         return deleted
+
+    def _forget(self, chunks: list[Chunk]) -> None:
+        self._waiting_chunks -= len(chunks)
+        self.counts.chunks -= len(chunks)
 
     def commit(self) -> None:
         """Encode what waits, then make everything durable and visible."""

@@ -1,0 +1,118 @@
+"""What goes in comes out, counted, whatever its characters are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from search_engine.config import ChunkingConfig, Config
+from search_engine.document_writer import WriterCounts
+from search_engine.search import SearchEngine
+from search_engine.types import Document
+
+BM25_ONLY = Config(dense=None)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[SearchEngine]:
+    with SearchEngine.create(tmp_path / "index", config=BM25_ONLY) as engine:
+        yield engine
+
+
+def _found(engine: SearchEngine, query: str) -> list[str]:
+    return [result.doc_id for result in engine.search(query).results]
+
+
+def test_counts_tell_added_replaced_unchanged_and_deleted(engine) -> None:
+    first = Document("a", "alpha one")
+    with engine.writer() as writer:
+        writer.add(first)
+        writer.add(Document("b", "beta"))
+    with engine.writer() as writer:
+        writer.add(replace(first, source="elsewhere.txt"))
+        writer.add(Document("b", "beta changed"))
+        writer.add(Document("c", "gamma"))
+        assert writer.delete("a")
+        assert not writer.delete("a")
+    assert writer.counts == WriterCounts(
+        added=1, replaced=1, unchanged=1, deleted=1, chunks=2, encoded=2
+    )
+    assert _found(engine, "alpha") == []
+    assert _found(engine, "changed gamma") == ["c", "b"]
+
+
+def test_the_last_of_several_versions_in_one_run_stays(engine) -> None:
+    with engine.writer() as writer:
+        writer.add(Document("a", "alpha"))
+        writer.add(Document("a", "beta"))
+        writer.add(Document("a", "gamma"))
+        writer.add(Document("b", "beta"))
+        writer.delete("b")
+    assert [_found(engine, word) for word in ("alpha", "beta", "gamma")] == [[], [], ["a"]]
+    assert (engine.document_count, engine.chunk_count) == (1, 1)
+
+
+def test_characters_that_cannot_be_stored_are_replaced_and_offsets_stay(engine) -> None:
+    text = "before\x00\ud800 after 😀 zebra"
+    with engine.writer() as writer:
+        writer.add(Document("a", text, title="ti\x00tle"))
+        writer.add(Document("a", text, title="ti\x00tle"))
+    assert writer.counts.unchanged == 1
+    (result,) = engine.search("zebra").results
+    assert result.text == "before\ufffd\ufffd after 😀 zebra"
+    assert (result.start, result.end, result.title) == (0, len(text), "ti\ufffdtle")
+    start, end = result.highlight.spans[0]
+    assert result.highlight.text[start:end] == "zebra"
+
+
+def test_a_document_without_text_is_found_by_its_title(engine) -> None:
+    with engine.writer() as writer:
+        writer.add(Document("a", "", title="Zebra crossing"))
+    (result,) = engine.search("zebra").results
+    assert (result.title, result.text, result.start, result.end) == ("Zebra crossing", "", 0, 0)
+
+
+def test_page_and_line_are_where_the_passage_stands(tmp_path) -> None:
+    config = Config(dense=None, chunking=ChunkingConfig(strategy="none"))
+    pages = ["one " * 100 + "\n", "two " * 100 + "\n", "three zebra " + "three " * 100]
+    starts = (0, len(pages[0]), len(pages[0]) + len(pages[1]))
+    filler = "nothing to see on this line of the file\n" * 40
+    with SearchEngine.create(tmp_path / "index", config=config) as engine:
+        with engine.writer() as writer:
+            writer.add(Document("paged", "".join(pages), pages=starts))
+            writer.add(Document("lined", filler + "a quagga here\n" + filler, first_line=1))
+            writer.add(Document("record", "x\ny\nokapi", first_line=17, single_line=True))
+        (paged,) = engine.search("zebra").results
+        (lined,) = engine.search("quagga").results
+        (record,) = engine.search("okapi").results
+    assert (paged.page, paged.line) == (3, None)
+    text = filler + "a quagga here\n" + filler
+    expected = text.count("\n", 0, text.index(lined.highlight.text)) + 1
+    assert (lined.page, lined.line) == (None, expected)
+    assert 35 <= lined.line <= 41
+    assert record.line == 17
+
+
+def test_lines_are_right_for_every_chunk_of_a_long_file(engine) -> None:
+    lines = [f"word{number} is the word on line {number} of this file." for number in range(1, 400)]
+    with engine.writer() as writer:
+        writer.add(Document("a", "\n".join(lines), first_line=1))
+    assert writer.counts.chunks > 5
+    for number in (1, 77, 200, 399):
+        result = engine.search(f"word{number}", 1).results[0]
+        first = result.highlight.text.split("\n")[0]
+        assert first == lines[result.line - 1][-len(first) :]
+        assert f"word{number} " in result.highlight.text
+
+
+def test_many_documents_pass_through_several_batches(engine) -> None:
+    seen = []
+    with engine.writer(on_progress=lambda counts: seen.append(counts.encoded)) as writer:
+        for number in range(1_200):
+            writer.add(Document(f"d{number}", f"text number{number}"))
+    assert seen == [512, 1024, 1200]
+    assert engine.chunk_count == 1_200
+    assert _found(engine, "number777")[0] == "d777"

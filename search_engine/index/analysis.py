@@ -21,9 +21,7 @@ these they this to was will with
 _STOP_WORDS = {"english": frozenset(_ENGLISH.split())}
 _WORD = re.compile(r"\w+")
 # Where a compound identifier comes apart: snake_case, camelCase, HTTPServer, base64.
-_IDENTIFIER_PART = regex.compile(
-    r"\p{Lu}+(?!\p{Ll})|\p{Lu}?\p{Ll}+|\d+|[^\W\d_\p{Lu}\p{Ll}]+"
-)
+_IDENTIFIER_PART = regex.compile(r"\p{Lu}+(?!\p{Ll})|\p{Lu}?\p{Ll}+|\d+|[^\W\d_\p{Lu}\p{Ll}]+")
 
 
 class Token(NamedTuple):

@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import sqlite_utils
 from numpy.typing import NDArray
 
 from search_engine.index.database import Database, is_writable
 from search_engine.index.generation import Generation, live_generation
+from search_engine.index.pins import beat, pin_newest, release
 from search_engine.index.schema import read_config
 from search_engine.index.segment import Segment
 from search_engine.index.snapshot import LiveSegment, Snapshot
@@ -100,9 +100,7 @@ class IndexReader:
     def close(self) -> None:
         """Let go of the pinned commit; may be called twice."""
         if self._reader_id is not None:
-            self._database.here.execute(
-                "DELETE FROM readers WHERE reader_id = ?", [self._reader_id]
-            )
+            release(self._database.here, self._reader_id)
             self._reader_id = None
         self._workers.shutdown()
         self._database.close()
@@ -115,36 +113,17 @@ class IndexReader:
                 if newest > self.snapshot.commit:
                     self.snapshot = self._take(self._pin())
         elif self._reader_id is not None and time.monotonic() - self._heartbeat > HEARTBEAT_SECONDS:
-            self._beat(self._database.here)
+            beat(self._database.here, self._reader_id)
+            self._heartbeat = time.monotonic()
         return self.snapshot
 
     def _pin(self) -> int:
-        """Write down which commit is read, in the transaction that reads its number."""
         db = self._database.here
         if not self._database.writable:
             return int(read_config(db, "commit"))
-        with db.atomic():
-            # A write comes first: it takes the lock before anything is read.
-            if self._reader_id is None:
-                cursor = db.execute(
-                    "INSERT INTO readers (process_id, pinned, heartbeat) VALUES (?, 0, 0)",
-                    [os.getpid()],
-                )
-                self._reader_id = cursor.lastrowid
-            self._beat(db)
-            db.execute(
-                "UPDATE readers SET pinned = "
-                "(SELECT CAST(value AS INTEGER) FROM config WHERE key = 'commit') "
-                "WHERE reader_id = ?",
-                [self._reader_id],
-            )
-            return int(read_config(db, "commit"))
-
-    def _beat(self, db: sqlite_utils.Database) -> None:
-        db.execute(
-            "UPDATE readers SET heartbeat = ? WHERE reader_id = ?", [time.time(), self._reader_id]
-        )
+        self._reader_id, commit = pin_newest(db, self._reader_id)
         self._heartbeat = time.monotonic()
+        return commit
 
     def _take(self, commit: int) -> Snapshot:
         """The segments alive at a commit; those that were open already stay open."""

@@ -19,6 +19,7 @@ from search_engine.index.commit import EncodedDocument, commit_rows, next_number
 from search_engine.index.database import Database, check_writable
 from search_engine.index.generation import Generation, live_generation
 from search_engine.index.lock import write_lock
+from search_engine.index.pins import release_dead
 from search_engine.index.postings import Postings, build_postings
 from search_engine.index.segment import SegmentContents, write_segment
 
@@ -222,8 +223,9 @@ class IndexWriter:
             )
 
     def _remove_leftovers(self) -> None:
-        """Remove segment folders that no row names: of commits that never came to be."""
+        """Remove segment folders that no row names, and rows of readers that are gone."""
         with write_lock(self.folder, timeout=self._lock_timeout):
+            release_dead(self._database.here)
             named = {
                 name for (name,) in self._database.here.execute("SELECT segment_id FROM segments")
             }

@@ -276,3 +276,36 @@ def test_a_network_file_system_is_refused_for_writing(make_index, monkeypatch) -
     monkeypatch.setattr(database, "_file_system", lambda _: "nfs4")
     with pytest.raises(IndexReadOnlyError, match="network file system"):
         IndexWriter(folder)
+
+
+def _read_until_killed(folder: Path, started) -> None:
+    IndexReader(folder)
+    started.set()
+    time.sleep(60)
+
+
+def test_a_reader_pins_its_commit_until_it_closes_or_its_process_dies(make_index) -> None:
+    folder = make_index()
+
+    def pinned() -> list[tuple[int, int]]:
+        with sqlite3.connect(folder / "index.db") as connection:
+            rows = connection.execute("SELECT process_id, pinned FROM readers").fetchall()
+        connection.close()
+        return rows
+
+    context = multiprocessing.get_context("spawn")
+    started = context.Event()
+    process = context.Process(target=_read_until_killed, args=(folder, started))
+    process.start()
+    assert started.wait(30)
+    with IndexReader(folder) as reader:
+        with IndexWriter(folder) as writer:
+            writer.add(encode("a", "alpha"))
+        assert sorted(pinned()) == sorted([(process.pid, 0), (os.getpid(), 0)])
+        reader.refresh()
+        assert sorted(pinned()) == sorted([(process.pid, 0), (os.getpid(), 1)])
+    assert pinned() == [(process.pid, 0)]
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    with IndexWriter(folder):
+        assert pinned() == []

@@ -17,8 +17,8 @@ def _splitter() -> TextSplitter:
     return TextSplitter(PASSAGE_CHARACTERS)
 
 
-def highlight(text: str, query_terms: frozenset[str], analyzer: Analyzer) -> tuple[Highlight, int]:
-    """The passage of a text that has most of the query's terms, and where it begins in the text.
+def highlight(text: str, query_terms: frozenset[str], analyzer: Analyzer) -> Highlight:
+    """The passage of a text that has most of the query's terms.
 
     Passages are runs of whole sentences of at most 320 characters. More distinct terms win, then
     more occurrences, then the earlier passage. Without any shared term it is the first passage.
@@ -34,7 +34,7 @@ def highlight(text: str, query_terms: frozenset[str], analyzer: Analyzer) -> tup
         if score > best_score:
             best, best_tokens, best_score = (start, passage), tokens, score
     start, passage = best
-    return Highlight(passage, _spans(best_tokens, start, start + len(passage))), start
+    return Highlight(passage, start, _spans(best_tokens, start, start + len(passage)))
 
 
 def _spans(tokens: list[Token], start: int, end: int) -> tuple[tuple[int, int], ...]:

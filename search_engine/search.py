@@ -265,10 +265,10 @@ class SearchEngine:
         terms: frozenset[str],
         legs: Mapping[str, Hits],
     ) -> Result:
-        passage, offset = highlight(chunk.text, terms, self._legs.lexical)
+        passage = highlight(chunk.text, terms, self._legs.lexical)
         line = chunk.line
         if line is not None and not chunk.single_line:
-            line += chunk.text.count("\n", 0, offset)
+            line += chunk.text.count("\n", 0, passage.start)
         scores, ranks = {}, {}
         for name, hits in legs.items():
             (places,) = np.nonzero(hits.chunk_ids == chunk.chunk_id)
@@ -282,7 +282,7 @@ class SearchEngine:
             chunk_id=chunk.chunk_id,
             title=chunk.title,
             source=chunk.source,
-            page=bisect_right(chunk.pages, chunk.start + offset) or None,
+            page=bisect_right(chunk.pages, chunk.start + passage.start) or None,
             line=line,
             start=chunk.start,
             end=chunk.end,

@@ -118,10 +118,12 @@ class Highlight:
 
     Attributes:
         text: the passage, a substring of the result's text.
+        start: its offset in the result's text.
         spans: (start, end) offsets into `text` of the words that the query shares, ascending.
     """
 
     text: str
+    start: int
     spans: tuple[tuple[int, int], ...]
 
 

@@ -12,8 +12,8 @@ ANALYZER = Analyzer("english")
 
 
 def _marked(text: str, query: str) -> tuple[str, list[str]]:
-    found, start = highlight(text, frozenset(ANALYZER.terms(query)), ANALYZER)
-    assert text[start : start + len(found.text)] == found.text
+    found = highlight(text, frozenset(ANALYZER.terms(query)), ANALYZER)
+    assert text[found.start : found.start + len(found.text)] == found.text
     return found.text, [found.text[first:last] for first, last in found.spans]
 
 
@@ -40,8 +40,8 @@ def test_without_a_shared_word_it_is_the_beginning() -> None:
 
 @given(text=st.text(max_size=900), query=st.text(max_size=40))
 def test_any_text_gives_spans_that_ascend_within_the_passage(text, query) -> None:
-    found, start = highlight(text, frozenset(ANALYZER.terms(query)), ANALYZER)
-    assert text[start : start + len(found.text)] == found.text
+    found = highlight(text, frozenset(ANALYZER.terms(query)), ANALYZER)
+    assert text[found.start : found.start + len(found.text)] == found.text
     ends = [0]
     for first, last in found.spans:
         assert ends[-1] <= first < last <= len(found.text)

@@ -34,7 +34,11 @@ def _result_as_json(result: Result) -> dict[str, Any]:
         "start": result.start,
         "end": result.end,
         "text": result.text,
-        "highlight": {"text": result.highlight.text, "spans": result.highlight.spans},
+        "highlight": {
+            "text": result.highlight.text,
+            "start": result.highlight.start,
+            "spans": result.highlight.spans,
+        },
         "line": result.line,
         "headings": list(result.headings),
         "scores": dict(result.scores),

@@ -24,11 +24,18 @@ def ui(
     if find_spec("streamlit") is None or page is None or page.origin is None:
         raise ConfigError("the page needs streamlit: pip install 'search-engine[ui]'")
     command = [
-        *(sys.executable, "-m", "streamlit", "run", page.origin),
+        # -P: an app.py in the working folder is not ours.
+        *(sys.executable, "-P", "-m", "streamlit", "run", page.origin),
         *("--server.address", "127.0.0.1"),
         *("--server.port", str(port)),
         *("--server.headless", "true"),
+        *("--server.fileWatcherType", "none"),
         *("--browser.gatherUsageStats", "false"),
+        *("--client.toolbarMode", "minimal"),
+        *("--client.showErrorDetails", "type"),
+        *("--logger.hideWelcomeMessage", "true"),
+        *("--theme.light.primaryColor", "#3f6fb5"),
+        *("--theme.dark.primaryColor", "#7aa5e0"),
         *("--", "--index", str(folder)),
     ]
     typer.echo(f"The page is at http://127.0.0.1:{port} (Ctrl-C ends it).", err=True)

@@ -43,7 +43,7 @@ class Database:
         self.path = folder / FILE_NAME
         self.writable = writable
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections: dict[threading.Thread, sqlite3.Connection] = {}
         self._connections_lock = threading.Lock()
         if not self.path.is_file():
             raise IndexNotFoundError(
@@ -78,7 +78,8 @@ class Database:
         return db
 
     def _connect(self) -> sqlite_utils.Database:
-        suffix = "" if self.writable else "?immutable=1"
+        # mode=rw: a database that was removed meanwhile is an error, not a new and empty one.
+        suffix = "?mode=rw" if self.writable else "?immutable=1"
         connection = sqlite3.connect(
             f"file:{quote(str(self.path))}{suffix}",
             uri=True,
@@ -87,7 +88,10 @@ class Database:
             check_same_thread=False,
         )
         with self._connections_lock:
-            self._connections.append(connection)
+            # A thread that ended leaves its connection behind (Streamlit has one per question).
+            for thread in [each for each in self._connections if not each.is_alive()]:
+                self._connections.pop(thread).close()
+            self._connections[threading.current_thread()] = connection
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         return sqlite_utils.Database(connection, execute_plugins=False)
@@ -96,7 +100,7 @@ class Database:
         """Close the connections of every thread."""
         with self._connections_lock:
             while self._connections:
-                self._connections.pop().close()
+                self._connections.popitem()[1].close()
         self._local = threading.local()
 
 

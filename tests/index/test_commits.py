@@ -309,3 +309,23 @@ def test_a_reader_pins_its_commit_until_it_closes_or_its_process_dies(make_index
     process.join()
     with IndexWriter(folder):
         assert pinned() == []
+
+
+def test_threads_that_ended_leave_no_connection_behind(make_index) -> None:
+    folder = make_index()
+    with IndexWriter(folder) as writer:
+        writer.add(encode("a", "alpha"))
+    counts = []
+    with IndexReader(folder) as reader:
+
+        def read() -> None:
+            counts.append(reader.document_count())
+
+        before = sum(1 for _ in Path("/proc/self/fd").iterdir())
+        for _ in range(40):
+            thread = threading.Thread(target=read)
+            thread.start()
+            thread.join()
+        assert counts == [1] * 40
+        # One that ended may wait for the next to be noticed; each holds three files at most.
+        assert sum(1 for _ in Path("/proc/self/fd").iterdir()) - before <= 6

@@ -1,0 +1,186 @@
+"""What is wrong with a checkpoint is said as a CheckpointError that names the place."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from search_engine.encoders.bi_encoder import BiEncoder
+from search_engine.encoders.cross_encoder import CrossEncoder
+from search_engine.encoders.sparse_encoder import SparseEncoder
+from search_engine.errors import CheckpointError
+from tests.encoders.checkpoints import edit_json, write_json, write_trunk
+
+
+@pytest.fixture
+def copy(bert: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(bert, tmp_path / "copy"))
+
+
+def open_torch(folder: Path) -> BiEncoder:
+    return BiEncoder(str(folder), backend="torch", dtype="float32")
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_truncated_safetensors(copy: Path, backend: str) -> None:
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=str(copy)):
+        BiEncoder(str(copy), backend=backend)
+
+
+class Exploit:
+    def __init__(self, witness: Path) -> None:
+        self.witness = witness
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (str(self.witness),)
+
+
+def test_a_pickle_with_code_is_refused(copy: Path, tmp_path: Path) -> None:
+    state = load_file(copy / "model.safetensors")
+    (copy / "model.safetensors").unlink()
+    torch.save(state, copy / "pytorch_model.bin")
+    before = open_torch(copy).encode(["a cell"])  # tensors alone are fine
+    assert before.shape == (1, 16)
+    torch.save({**state, "x": Exploit(tmp_path / "ran")}, copy / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=str(copy)):
+        open_torch(copy)
+    (copy / "pytorch_model.bin").write_bytes(pickle.dumps(Exploit(tmp_path / "ran")))
+    with pytest.raises(CheckpointError, match=str(copy)):
+        open_torch(copy)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_pickle_with_code_in_a_dense_module_is_refused(copy: Path, tmp_path: Path) -> None:
+    dense = copy / "2_Dense"
+    dense.mkdir()
+    write_json(dense / "config.json", {"in_features": 16, "out_features": 4})
+    torch.save({"x": Exploit(tmp_path / "ran")}, dense / "pytorch_model.bin")
+    write_modules(copy, "Pooling", "Dense")
+    with pytest.raises(CheckpointError, match="2_Dense"):
+        open_torch(copy)
+    assert not (tmp_path / "ran").exists()
+
+
+def write_modules(folder: Path, *types: str) -> None:
+    entries = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}
+    ]
+    for position, type_ in enumerate(types, 1):
+        dotted = type_ if "." in type_ else f"sentence_transformers.models.{type_}"
+        entries.append(
+            {"idx": position, "name": str(position), "path": f"{position}_{type_}", "type": dotted}
+        )
+    write_json(folder / "modules.json", entries)
+
+
+@pytest.mark.parametrize("type_", ["WordWeights", "custom_st.Reshape"])
+def test_an_unknown_module_type_is_named(copy: Path, type_: str) -> None:
+    write_modules(copy, "Pooling", type_)
+    with pytest.raises(CheckpointError, match=f"module type '{type_}' is not supported") as raised:
+        open_torch(copy)
+    assert "search_engine.modules" in str(raised.value)
+
+
+def test_a_first_module_that_is_not_a_transformer(copy: Path) -> None:
+    write_json(
+        copy / "modules.json",
+        [{"path": "", "type": "sentence_transformers.models.StaticEmbedding"}],
+    )
+    with pytest.raises(CheckpointError, match="StaticEmbedding"):
+        open_torch(copy)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[{", "cannot be read as JSON"),
+        ('[{"idx": 0}]', "needs a 'type' and a 'path'"),
+        ('[{"type": "x", "path": "../.."}]', "leads out of the folder"),
+        ("[]", "first module must be a Transformer"),
+    ],
+)
+def test_a_malformed_modules_json(copy: Path, content: str, message: str) -> None:
+    (copy / "modules.json").write_text(content)
+    with pytest.raises(CheckpointError, match=message):
+        open_torch(copy)
+
+
+def test_an_unknown_pooling_mode_is_named(copy: Path) -> None:
+    write_modules(copy, "Pooling")
+    (copy / "1_Pooling").mkdir()
+    write_json(copy / "1_Pooling" / "config.json", {"pooling_mode": "median"})
+    with pytest.raises(CheckpointError, match="'median'"):
+        open_torch(copy)
+
+
+def test_a_dense_config_without_a_size(copy: Path) -> None:
+    write_modules(copy, "Pooling", "Dense")
+    with pytest.raises(CheckpointError, match="out_features"):
+        open_torch(copy)
+
+
+def test_an_activation_that_is_code_of_someone_else(copy: Path) -> None:
+    write_modules(copy, "Pooling", "Dense")
+    (copy / "2_Dense").mkdir()
+    settings = {"in_features": 16, "out_features": 4, "activation_function": "os.system"}
+    write_json(copy / "2_Dense" / "config.json", settings)
+    with pytest.raises(CheckpointError, match=r"'os\.system' is not one of torch\.nn"):
+        open_torch(copy)
+
+
+def test_an_architecture_that_needs_code_from_the_checkpoint(copy: Path) -> None:
+    edit_json(
+        copy / "config.json",
+        {"model_type": "homemade", "auto_map": {"AutoConfig": "code.C", "AutoModel": "code.M"}},
+    )
+    (copy / "code.py").write_text("raise RuntimeError('this must not be run')")
+    with pytest.raises(CheckpointError, match="cannot be loaded as AutoModel"):
+        open_torch(copy)
+
+
+def test_a_missing_config(copy: Path) -> None:
+    write_modules(copy, "Pooling")
+    (copy / "config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"config\.json of the transformer is missing"):
+        open_torch(copy)
+
+
+def test_a_broken_tokenizer(copy: Path) -> None:
+    (copy / "tokenizer.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json"):
+        open_torch(copy)
+
+
+def test_missing_weights_are_not_made_up(copy: Path, bert: Path) -> None:
+    with pytest.raises(CheckpointError, match="masked-language-model head"):
+        SparseEncoder(str(bert), backend="torch")
+    with pytest.raises(CheckpointError, match="classification head"):
+        CrossEncoder(str(bert), backend="torch")
+    edit_json(copy / "config.json", {"num_hidden_layers": 3})
+    with pytest.raises(CheckpointError, match="lacks weights"):
+        open_torch(copy)
+
+
+def test_a_classifier_of_several_labels_gives_no_score(tmp_path: Path) -> None:
+    folder = write_trunk(tmp_path / "trunk", head="SequenceClassification", labels=3)
+    with pytest.raises(CheckpointError, match="has 3 labels"):
+        CrossEncoder(str(folder), backend="torch")
+
+
+def test_a_checkpoint_saved_by_a_pickle_of_tensors_has_the_same_vectors(
+    copy: Path, bert: Path
+) -> None:
+    torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
+    (copy / "model.safetensors").unlink()
+    assert (open_torch(copy).encode(["a cell"]) == open_torch(bert).encode(["a cell"])).all()
+    assert json.loads((copy / "config.json").read_text())["model_type"] == "bert"

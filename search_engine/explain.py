@@ -26,7 +26,7 @@ def highlight(text: str, query_terms: frozenset[str], analyzer: Analyzer) -> Hig
     Args:
         query_terms: terms of the query, as the analyzer makes them.
     """
-    shared = [token for token in analyzer.tokens(text) if token.term in query_terms]
+    shared = analyzer.tokens(text, among=query_terms)
     best, best_tokens, best_score = (0, ""), [], (-1, -1)
     for start, passage in _splitter().chunk_indices(text):
         tokens = [each for each in shared if start <= each.start < start + len(passage)]

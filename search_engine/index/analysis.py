@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container
 from typing import NamedTuple
 
 import regex
@@ -56,13 +56,20 @@ class Analyzer:
 
     def terms(self, text: str) -> Counter[str]:
         """How often each term occurs."""
-        return Counter(self._stem(_surface_terms(text, self._stop_words)))
+        return Counter(self._stem(_surface(text, self._stop_words)[0]))
 
-    def tokens(self, text: str) -> list[Token]:
-        """The terms with their places, in the order of the text."""
-        found = list(_surface_tokens(text, self._stop_words))
-        stems = self._stem([token.term for token in found])
-        return [token._replace(term=stem) for token, stem in zip(found, stems, strict=True)]
+    def tokens(self, text: str, *, among: Container[str] | None = None) -> list[Token]:
+        """The terms with their places, in the order of the text.
+
+        Args:
+            among: leave out all other terms; None leaves out nothing.
+        """
+        words, places = _surface(text, self._stop_words)
+        return [
+            Token(stem, *place)
+            for stem, place in zip(self._stem(words), places, strict=True)
+            if among is None or stem in among
+        ]
 
     def _stem(self, words: list[str]) -> list[str]:
         stemmer = getattr(self._local, "stemmer", None)
@@ -72,16 +79,16 @@ class Analyzer:
         return stems
 
 
-def _surface_terms(text: str, stop_words: frozenset[str]) -> list[str]:
-    return [token.term for token in _surface_tokens(text, stop_words)]
-
-
-def _surface_tokens(text: str, stop_words: frozenset[str]) -> Iterator[Token]:
+def _surface(text: str, stop_words: frozenset[str]) -> tuple[list[str], list[tuple[int, int]]]:
+    """The lower-cased words and parts of identifiers, and the (start, end) of each."""
+    words: list[str] = []
+    places: list[tuple[int, int]] = []
     for match in _WORD.finditer(text):
         word = match.group()
         lowered = word.lower()
         if lowered not in stop_words:
-            yield Token(lowered, match.start(), match.end())
+            words.append(lowered)
+            places.append(match.span())
         if word.isdigit() or (word.isalpha() and word[1:].islower()):
             continue
         parts = list(_IDENTIFIER_PART.finditer(word))
@@ -90,4 +97,6 @@ def _surface_tokens(text: str, stop_words: frozenset[str]) -> Iterator[Token]:
         for part in parts:
             term = part.group().lower()
             if term not in stop_words:
-                yield Token(term, match.start() + part.start(), match.start() + part.end())
+                words.append(term)
+                places.append((match.start() + part.start(), match.start() + part.end()))
+    return words, places

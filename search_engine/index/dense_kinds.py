@@ -1,7 +1,6 @@
 """How the vectors of a segment may be indexed, by name.
 
-A kind has `check_similarity(similarity)`, `write(folder, vectors)` and a constructor that opens
-what was written, with `search(query, depth, alive=)`; FaissFlat says what each promises.
+A kind writes the vectors of a segment into its folder, and its constructor opens what was written.
 """
 
 from __future__ import annotations
@@ -31,7 +30,29 @@ class DenseIndex(Protocol):
     def search(
         self, query: NDArray[np.float32], depth: int, *, alive: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Candidates for the best `depth`: ordinals int64 [m] and scores float32 [m]."""
+        """Candidates for the best `depth`, best first.
+
+        Args:
+            query: float32 [dim].
+            depth: how many are wanted; a kind gives some more, so that ties show.
+            alive: bool [n], which vectors may be found; None is all.
+
+        Returns:
+            ordinals int64 [m] and scores float32 [m], m >= min(depth, number alive).
+        """
+
+    def search_above(
+        self, query: NDArray[np.float32], threshold: float, *, alive: NDArray[np.bool_] | None
+    ) -> NDArray[np.int64]:
+        """The ordinals of all vectors that score more than the threshold, int64 [m]."""
+
+    def rescore(
+        self, query: NDArray[np.float32], ordinals: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """The scores float32 [m] of vectors, each the same whatever vectors stand beside it."""
+
+    def score_error(self, query: NDArray[np.float32]) -> float:
+        """The most by which a score of `search` differs from that of `rescore`."""
 
 
 dense_kinds: Registry[type[DenseIndex]] = Registry(

@@ -1,9 +1,7 @@
 """The dense kind `flat`: every vector is compared, through FAISS.
 
 FAISS sums a product in an order that depends on how many vectors stand beside it, so its scores
-differ in the last bit with the segmentation. The candidates are therefore scored again here, each
-by itself, and candidates that could tie with the last one are fetched too: the same vectors give
-the same hits, however they are split.
+differ in the last bit with the segmentation. `rescore` does not.
 """
 
 from __future__ import annotations
@@ -59,37 +57,49 @@ class FaissFlat:
     def search(
         self, query: NDArray[np.float32], depth: int, *, alive: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """At least the best `depth` vectors and all that tie with the last of them, unordered.
-
-        Args:
-            query: float32 [dim].
-            depth: how many are wanted.
-            alive: bool [n], which vectors may be found; None is all.
-
-        Returns:
-            ordinals int64 [m] and scores float32 [m], m >= min(depth, number alive).
-        """
+        """A few more than the best `depth` vectors: see DenseIndex.search."""
         count = self._index.ntotal if alive is None else int(alive.sum())
-        wanted = min(depth, count)
-        if wanted == 0:
+        fetched = min(depth + _SPARE, count)
+        if fetched == 0:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        parameters = None
-        if alive is not None:
-            # The selector reads the bits where they lie, so they must outlive both searches.
-            bits = np.packbits(alive, bitorder="little")
-            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
-        batch = query.reshape(1, -1)
-        fetched = min(wanted + _SPARE, count)
-        near, found = self._index.search(batch, fetched, params=parameters)
-        ordinals = found[0]
-        slack = _RELATIVE_ERROR * float(np.linalg.norm(query)) * self._largest_norm
-        threshold = float(near[0, wanted - 1]) - slack
-        if fetched < count and near[0, -1] >= threshold:
-            _, _, ordinals = self._index.range_search(batch, threshold, params=parameters)
-        ordinals = np.sort(ordinals)
-        return ordinals, np.multiply(self.vectors[ordinals], query).sum(axis=1)
+        bits = _bits(alive)
+        scores, ordinals = self._index.search(
+            query.reshape(1, -1), fetched, params=_parameters(bits)
+        )
+        return ordinals[0], scores[0]
+
+    def search_above(
+        self, query: NDArray[np.float32], threshold: float, *, alive: NDArray[np.bool_] | None
+    ) -> NDArray[np.int64]:
+        """The ordinals of all vectors that score more than the threshold, int64 [m]."""
+        bits = _bits(alive)
+        _, _, ordinals = self._index.range_search(
+            query.reshape(1, -1), threshold, params=_parameters(bits)
+        )
+        found: NDArray[np.int64] = ordinals
+        return found
+
+    def rescore(
+        self, query: NDArray[np.float32], ordinals: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Inner products float32 [m], each summed by itself in the same order."""
+        products: NDArray[np.float32] = np.multiply(self.vectors[ordinals], query).sum(axis=1)
+        return products
+
+    def score_error(self, query: NDArray[np.float32]) -> float:
+        """The most by which a score of `search` differs from that of `rescore`."""
+        return _RELATIVE_ERROR * float(np.linalg.norm(query)) * self._largest_norm
 
     @cached_property
     def _largest_norm(self) -> float:
         squares = np.einsum("ij,ij->i", self.vectors, self.vectors)
-        return float(np.sqrt(squares.max()))
+        return float(np.sqrt(squares.max(initial=0)))
+
+
+def _bits(alive: NDArray[np.bool_] | None) -> NDArray[np.uint8] | None:
+    """The bitmap that FAISS's selector reads; it must outlive the search."""
+    return None if alive is None else np.packbits(alive, bitorder="little")
+
+
+def _parameters(bits: NDArray[np.uint8] | None) -> faiss.SearchParameters | None:
+    return None if bits is None else faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))

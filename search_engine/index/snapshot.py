@@ -1,9 +1,13 @@
-"""What an index held at one commit, and search over it. Immutable: threads may share it."""
+"""What an index held at one commit, and search over it. Immutable: threads may share it.
+
+The chunks of all segments stand one after the other; a position counts through them all.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +20,8 @@ from search_engine.config import BM25Config
 from search_engine.index.segment import Segment
 from search_engine.types import Hits
 
-Candidates = tuple[NDArray[np.int64], NDArray[np.float32]]
+# Scores of which only the best is looked at, to find most of the others too low at once.
+_BLOCK = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,32 +53,55 @@ class Snapshot:
         self.commit = commit
         self.segments = tuple(segments)
         self._workers = workers
+        self._norms: dict[tuple[float, float], NDArray[np.float32]] = {}
 
     @cached_property
     def chunk_count(self) -> int:
         """How many chunks are alive."""
         return sum(live.chunk_count for live in self.segments)
 
-    @cached_property
-    def _average_length(self) -> float:
-        total = sum(
-            int(
-                (
-                    live.segment.lengths if live.alive is None else live.segment.lengths[live.alive]
-                ).sum()
-            )
-            for live in self.segments
-        )
-        return total / self.chunk_count if total else 1.0
-
     def search_dense(self, query: NDArray[np.float32], depth: int) -> Hits:
-        """The best chunks by the dense index, for a query vector float32 [dim]."""
+        """The best chunks by the dense index, for a query vector float32 [dim].
 
-        def search(live: LiveSegment) -> Candidates:
-            return live.segment.dense.search(query, depth, alive=live.alive)
+        A kind may sum its scores in any order, so they say only which chunks could be among the
+        best. Those are scored again, each by itself: the hits are the same however the vectors
+        are split into segments.
+        """
+        found = self._search_side_by_side(query, depth)
+        scores = np.concatenate([np.empty(0, np.float32), *(scores for _, _, scores in found)])
+        threshold = -math.inf
+        if len(scores) > depth:
+            error = max(live.segment.dense.score_error(query) for live in self.segments)
+            threshold = float(np.partition(scores, -depth)[-depth]) - 2 * error
+        chunk_ids, exact = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+        for live, ordinals, approximate in found:
+            dense = live.segment.dense
+            near = ordinals[approximate >= threshold]
+            if len(near) == len(ordinals) < live.chunk_count:
+                # More may tie with the last than were fetched.
+                near = dense.search_above(query, threshold, alive=live.alive)
+            if len(near):
+                chunk_ids.append(live.segment.chunk_ids[near])
+                exact.append(dense.rescore(query, near))
+        return Hits.ranked(np.concatenate(chunk_ids), np.concatenate(exact), depth)
 
-        # FAISS lets go of the interpreter's lock and uses one thread for one query.
-        return self._merge(self._workers.map(search, self.segments), depth)
+    def _search_side_by_side(
+        self, query: NDArray[np.float32], depth: int
+    ) -> list[tuple[LiveSegment, NDArray[np.int64], NDArray[np.float32]]]:
+        """Candidates of each segment: it, their ordinals and their scores."""
+
+        # One task a core: FAISS lets go of the interpreter's lock, and uses one thread a query.
+        def search(
+            group: Sequence[LiveSegment],
+        ) -> list[tuple[LiveSegment, NDArray[np.int64], NDArray[np.float32]]]:
+            return [
+                (live, *live.segment.dense.search(query, depth, alive=live.alive)) for live in group
+            ]
+
+        by_size = sorted(self.segments, key=lambda live: -len(live.segment.chunk_ids))
+        count = os.cpu_count() or 1
+        groups = [group for start in range(count) if (group := by_size[start::count])]
+        return [each for found in self._workers.map(search, groups) for each in found]
 
     def search_bm25(self, term_ids: Mapping[int, int], depth: int, config: BM25Config) -> Hits:
         """The best chunks by BM25, for how often the query has each term.
@@ -87,86 +115,101 @@ class Snapshot:
         Robertson and Zaragoza 2009, equation 3.15, with Lucene's idf, which is never negative,
         and without the constant factor k1 + 1, which does not change the order.
         """
-        places = self._find("bm25", tuple(term_ids))
-        weights = []
-        for position, count in enumerate(term_ids.values()):
-            df = sum(
-                _live_count(live, "bm25", found[position])
-                for live, found in zip(self.segments, places, strict=True)
-            )
-            idf = math.log1p((self.chunk_count - df + 0.5) / (df + 0.5))
-            weights.append(np.float32(count * idf))
-
-        def impact(live: LiveSegment, ordinals: NDArray[np.int32], tf: NDArray[Any]) -> Any:
-            frequency = tf.astype(np.float32)
-            lengths = live.segment.lengths[ordinals].astype(np.float32)
-            norm = config.k1 * (1 - config.b + config.b / self._average_length * lengths)
-            return frequency / (frequency + norm.astype(np.float32))
-
-        return self._accumulate("bm25", places, weights, impact, depth)
+        scores = np.zeros(self._size, np.float32)
+        if self._size:
+            norms = self._length_norms(config)
+            postings = self._live_postings("bm25", tuple(term_ids))
+            for count, (positions, tf) in zip(term_ids.values(), postings, strict=True):
+                df = len(positions)
+                idf = math.log1p((self.chunk_count - df + 0.5) / (df + 0.5))
+                frequency = tf.astype(np.float32)
+                impacts = frequency / (frequency + norms[positions])
+                scores[positions] += np.float32(count * idf) * impacts
+        return self._best(scores, depth)
 
     def search_impacts(
         self, leg: str, term_ids: Sequence[int], weights: Sequence[float], depth: int
     ) -> Hits:
         """The best chunks by the inner product with a sparse query vector."""
-        return self._accumulate(
-            leg,
-            self._find(leg, term_ids),
-            [np.float32(weight) for weight in weights],
-            lambda _live, _ordinals, impacts: impacts,
-            depth,
-        )
+        scores = np.zeros(self._size, np.float32)
+        if self._size:
+            postings = self._live_postings(leg, term_ids)
+            for weight, (positions, impacts) in zip(weights, postings, strict=True):
+                scores[positions] += np.float32(weight) * impacts
+        return self._best(scores, depth)
 
-    def _find(self, leg: str, term_ids: Sequence[int]) -> list[list[tuple[int, int] | None]]:
-        return [live.segment.postings[leg].find(term_ids) for live in self.segments]
+    def _live_postings(
+        self, leg: str, term_ids: Sequence[int]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+        """For each term the positions of the live chunks that hold it, and their weights.
 
-    def _accumulate(
-        self,
-        leg: str,
-        places: Sequence[Sequence[tuple[int, int] | None]],
-        weights: Sequence[np.float32],
-        impact: Callable[[LiveSegment, NDArray[np.int32], NDArray[Any]], NDArray[np.float32]],
-        depth: int,
-    ) -> Hits:
-        """Term-at-a-time scoring, the terms in the order given, so that sums do not vary."""
-
-        def score(live: LiveSegment, found: Sequence[tuple[int, int] | None]) -> Candidates:
-            postings = live.segment.postings[leg]
-            scores = np.zeros(len(live.segment.chunk_ids), np.float32)
-            for weight, place in zip(weights, found, strict=True):
+        The terms come in the order given, so that sums over them do not vary.
+        """
+        legs = [live.segment.postings[leg] for live in self.segments]
+        places = [postings.find(term_ids) for postings in legs]
+        for found in zip(*places, strict=True):
+            ordinals, weights, starts, counts = [], [], [], []
+            for postings, first, place in zip(legs, self._starts, found, strict=True):
                 if place is not None:
-                    part = slice(*place)
-                    ordinals = postings.ordinals[part]
-                    scores[ordinals] += weight * impact(live, ordinals, postings.weights[part])
-            if live.alive is not None:
-                scores[~live.alive] = 0
-            return _best(scores, depth)
+                    ordinals.append(postings.ordinals[slice(*place)])
+                    weights.append(postings.weights[slice(*place)])
+                    starts.append(first)
+                    counts.append(place[1] - place[0])
+            if not ordinals:
+                yield np.empty(0, np.int64), np.empty(0, np.float32)
+                continue
+            positions = np.concatenate(ordinals, dtype=np.int64) + np.repeat(
+                np.array(starts, np.int64), counts
+            )
+            weight = np.concatenate(weights)
+            if self._alive is not None:
+                alive = self._alive[positions]
+                positions, weight = positions[alive], weight[alive]
+            yield positions, weight
 
-        return self._merge(map(score, self.segments, places), depth)
+    def _best(self, scores: NDArray[np.float32], depth: int) -> Hits:
+        """The best positive scores; everything that ties with the last is looked at."""
+        last = np.finfo(np.float32).tiny
+        # The best scores of as many blocks are no better than the best scores of all.
+        blocks = scores[: len(scores) // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
+        if depth <= len(blocks):
+            last = max(last, np.partition(blocks.max(axis=1), -depth)[-depth])
+        positions = np.flatnonzero(scores >= last)
+        return Hits.ranked(self._chunk_ids[positions], scores[positions], depth)
 
-    def _merge(self, found: Any, depth: int) -> Hits:
-        chunk_ids = [np.empty(0, np.int64)]
-        scores = [np.empty(0, np.float32)]
-        for live, (ordinals, values) in zip(self.segments, found, strict=True):
-            chunk_ids.append(live.segment.chunk_ids[ordinals])
-            scores.append(values)
-        return Hits.ranked(np.concatenate(chunk_ids), np.concatenate(scores), depth)
+    def _length_norms(self, config: BM25Config) -> NDArray[np.float32]:
+        """k1 * (1 - b + b * length / average) of each chunk, float32 [size]."""
+        key = (config.k1, config.b)
+        if key not in self._norms:
+            lengths = np.concatenate([live.segment.lengths for live in self.segments])
+            total = int((lengths if self._alive is None else lengths[self._alive]).sum())
+            average = total / self.chunk_count if total else 1.0
+            norms = config.k1 * (1 - config.b + config.b / average * lengths)
+            self._norms[key] = norms.astype(np.float32)
+        return self._norms[key]
 
+    @cached_property
+    def _starts(self) -> list[int]:
+        """The position of each segment's first chunk."""
+        sizes = [len(live.segment.chunk_ids) for live in self.segments]
+        return [0, *np.cumsum(sizes).tolist()][:-1]
 
-def _live_count(live: LiveSegment, leg: str, place: tuple[int, int] | None) -> int:
-    if place is None:
-        return 0
-    if live.alive is None:
-        return place[1] - place[0]
-    return int(live.alive[live.segment.postings[leg].ordinals[slice(*place)]].sum())
+    @cached_property
+    def _size(self) -> int:
+        return sum(len(live.segment.chunk_ids) for live in self.segments)
 
+    @cached_property
+    def _chunk_ids(self) -> NDArray[np.int64]:
+        empty = np.empty(0, np.int64)
+        return np.concatenate([empty, *(live.segment.chunk_ids for live in self.segments)])
 
-def _best(scores: NDArray[np.float32], depth: int) -> Candidates:
-    """Ordinals and scores of the best positive scores and of all that tie with the last."""
-    if depth < len(scores):
-        # The depth-th best score; everything at or above it stays.
-        last = np.partition(scores, len(scores) - depth)[len(scores) - depth]
-        ordinals = np.flatnonzero(scores >= max(last, np.finfo(np.float32).tiny))
-    else:
-        ordinals = np.flatnonzero(scores > 0)
-    return ordinals, scores[ordinals]
+    @cached_property
+    def _alive(self) -> NDArray[np.bool_] | None:
+        if all(live.alive is None for live in self.segments):
+            return None
+        return np.concatenate(
+            [
+                np.ones(len(live.segment.chunk_ids), np.bool_) if live.alive is None else live.alive
+                for live in self.segments
+            ]
+        )

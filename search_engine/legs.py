@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from search_engine.encoders.sparse_encoder import SparseEncoder
 
 DEFAULT_LANGUAGE = "english"
+# Of what an encoder reads; the rest is for title and headings. 200 of the default's 256 tokens.
+CHUNK_SHARE = 200 / 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,18 @@ class Legs:
         return {name: each.fingerprint for name, each in encoders.items() if each is not None}
 
     def chunker(self, config: Config) -> Chunker:
-        """The chunker, counting in tokens of the encoder that reads the chunks."""
+        """The chunker, counting in tokens of the encoder that reads the chunks.
+
+        An encoder that reads less than chunk, title and headings come to gets shorter chunks.
+        """
         encoder = self.dense or self.splade
-        return Chunker(config.chunking, encoder.tokenizer if encoder else None)
+        if encoder is None:
+            return Chunker(config.chunking)
+        most = max(1, int(encoder.max_tokens * CHUNK_SHARE))
+        chunking = config.chunking
+        if chunking.max_tokens > most:
+            chunking = chunking.model_copy(update={"max_tokens": most})
+        return Chunker(chunking, encoder.tokenizer)
 
 
 def load_legs(config: Config, compute: Compute) -> Legs:

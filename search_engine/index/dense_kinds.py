@@ -44,7 +44,7 @@ class DenseIndex(Protocol):
     def search_above(
         self, query: NDArray[np.float32], threshold: float, *, alive: NDArray[np.bool_] | None
     ) -> NDArray[np.int64]:
-        """The ordinals of all vectors that score more than the threshold, int64 [m]."""
+        """The ordinals of all vectors that score the threshold or more, int64 [m]."""
 
     def rescore(
         self, query: NDArray[np.float32], ordinals: NDArray[np.int64]

@@ -71,10 +71,12 @@ class FaissFlat:
     def search_above(
         self, query: NDArray[np.float32], threshold: float, *, alive: NDArray[np.bool_] | None
     ) -> NDArray[np.int64]:
-        """The ordinals of all vectors that score more than the threshold, int64 [m]."""
+        """The ordinals of all vectors that score the threshold or more, int64 [m]."""
         bits = _bits(alive)
+        # FAISS gives what is more than its radius.
+        radius = float(np.nextafter(np.float32(threshold), np.float32(-np.inf)))
         _, _, ordinals = self._index.range_search(
-            query.reshape(1, -1), threshold, params=_parameters(bits)
+            query.reshape(1, -1), radius, params=_parameters(bits)
         )
         found: NDArray[np.int64] = ordinals
         return found

@@ -153,7 +153,8 @@ class IndexReader:
         return Snapshot(
             commit,
             [LiveSegment(segment, _alive(segment, dead)) for segment in self._segments.values()],
-            self._workers,
+            similarity=self.generation.similarity,
+            workers=self._workers,
         )
 
     def term_ids(self, terms: Sequence[str]) -> dict[str, int]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_engine.config import BM25Config
+from search_engine.index.metric import prepare_vectors
 from search_engine.index.segment import Segment
 from search_engine.types import Hits
 
@@ -44,14 +45,21 @@ class Snapshot:
     Args:
         commit: its number.
         segments: those alive at it.
+        similarity: of the generation's dense vectors; None without a dense leg.
         workers: where segments are searched side by side.
     """
 
     def __init__(
-        self, commit: int, segments: Sequence[LiveSegment], workers: ThreadPoolExecutor
+        self,
+        commit: int,
+        segments: Sequence[LiveSegment],
+        *,
+        similarity: str | None,
+        workers: ThreadPoolExecutor,
     ) -> None:
         self.commit = commit
         self.segments = tuple(segments)
+        self._similarity = similarity
         self._workers = workers
         self._norms: dict[tuple[float, float], NDArray[np.float32]] = {}
 
@@ -67,6 +75,7 @@ class Snapshot:
         best. Those are scored again, each by itself: the hits are the same however the vectors
         are split into segments.
         """
+        query = prepare_vectors(query.reshape(1, -1), self._similarity)[0]
         found = self._search_side_by_side(query, depth)
         scores = np.concatenate([np.empty(0, np.float32), *(scores for _, _, scores in found)])
         threshold = -math.inf

@@ -19,6 +19,7 @@ from search_engine.index.commit import EncodedDocument, commit_rows, next_number
 from search_engine.index.database import Database, check_writable
 from search_engine.index.generation import Generation, live_generation
 from search_engine.index.lock import write_lock
+from search_engine.index.metric import prepare_vectors
 from search_engine.index.pins import release_dead
 from search_engine.index.postings import Postings, build_postings
 from search_engine.index.segment import SegmentContents, write_segment
@@ -172,7 +173,10 @@ class IndexWriter:
         postings: dict[str, Postings] = {}
         lengths = None
         if config.dense is not None:
-            vectors = np.concatenate([each.vectors for each in added if each.vectors is not None])
+            vectors = prepare_vectors(
+                np.concatenate([each.vectors for each in added if each.vectors is not None]),
+                self.generation.similarity,
+            )
         if config.bm25 is not None:
             counts = [terms for each in added for terms in each.terms or ()]
             postings["bm25"] = self._count_postings(counts)

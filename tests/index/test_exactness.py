@@ -149,3 +149,23 @@ def test_more_than_there_is_returns_all_there_is(make_index) -> None:
             {reader.term_ids(["alpha"])["alpha"]: 1}, 10, BM25Config()
         )
         assert reader.doc_ids(hits.chunk_ids) == ["a"]
+
+
+def test_cosine_is_of_the_directions_alone(tmp_path) -> None:
+    folder = tmp_path / "index"
+    create_index(folder, Generation(1, "f" * 64, Config(), DIMENSION, "cosine"))
+    rng = np.random.default_rng(5)
+    vectors = rng.standard_normal((40, DIMENSION)) * rng.uniform(0.01, 100, (40, 1))
+    vectors[7] = 0
+    with IndexWriter(folder) as writer:
+        for position, vector in enumerate(vectors):
+            writer.add(encode(f"d{position}", f"text {position}", vector))
+    query = (rng.standard_normal(DIMENSION) * 9).astype(np.float32)
+    norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
+    cosines = np.divide(vectors @ query, norms, out=np.zeros(40), where=norms > 0)
+    with IndexReader(folder) as reader:
+        hits = reader.snapshot.search_dense(query, 40)
+        assert reader.doc_ids(hits.chunk_ids) == [f"d{n}" for n in np.argsort(-cosines)]
+        np.testing.assert_allclose(hits.scores, np.sort(cosines)[::-1], atol=1e-6)
+        none = reader.snapshot.search_dense(np.zeros(DIMENSION, np.float32), 3)
+        assert none.scores.tolist() == [0.0, 0.0, 0.0]

@@ -29,8 +29,8 @@ from search_engine.rerank import rerank as rerank_hits
 from search_engine.types import Hits, Result, SearchResponse
 
 NO_RERANKER = (
-    "Reranking is off: the index names no cross-encoder "
-    "(`search-cli index --reranker MODEL` sets one)."
+    "Reranking is off: this index was made without a cross-encoder "
+    "(--reranker MODEL names one when an index is made)."
 )
 
 

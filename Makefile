@@ -21,7 +21,8 @@ test-slow: $(INSTALLED)
 # Every figure of the README; needs ../shared/data (data/README.md says how to get the sets).
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/quality.py
-	$(BIN)/python benchmarks/indexing_speed.py
+	$(BIN)/python benchmarks/indexing_speed.py --rounds 1 \
+		--sides sentence-transformers torch-float32 openvino-float32 auto
 	$(BIN)/python benchmarks/query_latency.py
 
 lint: $(INSTALLED)

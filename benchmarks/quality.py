@@ -7,7 +7,7 @@ Each collection is indexed twice: as the product cuts documents, and with every 
 indexes are kept under indexes/ and used again; documents that did not change are not encoded
 again, so an interrupted run goes on where it stopped.
 
-Test splits are read here and nowhere else.
+Nothing is chosen by what is measured here: tuning reads train and dev splits only.
 """
 
 from __future__ import annotations

@@ -7,10 +7,11 @@ the encoders instead.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+Leg: TypeAlias = Literal["dense", "bm25", "splade"]
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 
 
@@ -84,7 +85,9 @@ class FusionConfig(_Settings):
     """
 
     method: Literal["rrf", "minmax"] = "minmax"
-    weights: dict[str, float] = Field(default={"bm25": 0.6})
+    weights: dict[Leg, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+        default={"bm25": 0.6}
+    )
     rank_constant: int = Field(default=60, ge=0)
     depth: int = Field(default=100, ge=1)
 

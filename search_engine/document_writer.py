@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from search_engine.config import Config
+from search_engine.errors import ConfigError
 from search_engine.index.analysis import Analyzer
 from search_engine.index.commit import EncodedDocument
 from search_engine.index.writer import IndexWriter
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from search_engine.encoders.sparse_encoder import SparseEncoder
 
 # So many chunks are encoded together: enough to sort by length, few enough to be a few seconds.
-ENCODE_CHUNKS = 512
+ENCODE_CHUNKS = 500
 # SQLite ends a text at NUL, and UTF-8 has no lone surrogates.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -102,7 +103,16 @@ class DocumentWriter:
         return self._writer.root_id(path)
 
     def add(self, document: Document) -> None:
-        """Add a document, or replace the one of its id; one that did not change costs nothing."""
+        """Add a document, or replace the one of its id; one that did not change costs nothing.
+
+        Raises:
+            ConfigError: its id cannot be stored.
+        """
+        if _UNSTORABLE.search(document.doc_id):
+            raise ConfigError(
+                f"the doc_id {document.doc_id!a} has characters that cannot be stored (NUL, "
+                "or half of a surrogate pair); give the document another id"
+            )
         document = _storable(document)
         content_hash = _content_hash(document)
         waiting = self._waiting.get(document.doc_id)
@@ -140,6 +150,11 @@ class DocumentWriter:
     def commit(self) -> None:
         """Encode what waits, then make everything durable and visible."""
         self._encode()
+        self._writer.commit()
+
+    def commit_encoded(self) -> None:
+        """Commit what is encoded and forget what is not: the fast way to end early."""
+        self._waiting, self._waiting_chunks = {}, 0
         self._writer.commit()
 
     def _encode(self) -> None:
@@ -194,8 +209,9 @@ def _rows(vectors: SparseVectors, start: int, end: int) -> SparseVectors:
 
 def _storable(document: Document) -> Document:
     """The document with U+FFFD for the characters that cannot be stored, lengths unchanged."""
-    text = _UNSTORABLE.sub("\ufffd", document.text)
-    return replace(document, text=text, title=_UNSTORABLE.sub("\ufffd", document.title))
+    text, title = (_UNSTORABLE.sub("\ufffd", each) for each in (document.text, document.title))
+    source = None if document.source is None else _UNSTORABLE.sub("\ufffd", document.source)
+    return replace(document, text=text, title=title, source=source)
 
 
 def _content_hash(document: Document) -> str:

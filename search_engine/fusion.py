@@ -24,7 +24,8 @@ def fuse(legs: Mapping[str, Hits], config: FusionConfig) -> Hits:
         legs: what each leg found, best first; any number of them.
     """
     contribution = _reciprocal_ranks if config.method == "rrf" else _minmax
-    found = [(config.weights.get(name, 1.0), hits) for name, hits in legs.items() if len(hits)]
+    weights = {str(leg): weight for leg, weight in config.weights.items()}
+    found = [(weights.get(name, 1.0), hits) for name, hits in legs.items() if len(hits)]
     if not found:
         return Hits.empty()
     chunk_ids = np.unique(np.concatenate([hits.chunk_ids for _, hits in found]))

@@ -1,4 +1,4 @@
-"""The encoders of an index, loaded once, and a query asked of each leg."""
+"""The encoders and the analyzer that an index names, loaded once."""
 
 from __future__ import annotations
 

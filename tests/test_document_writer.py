@@ -10,6 +10,7 @@ import pytest
 
 from search_engine.config import ChunkingConfig, Config
 from search_engine.document_writer import WriterCounts
+from search_engine.errors import ConfigError
 from search_engine.search import SearchEngine
 from search_engine.types import Document
 
@@ -113,6 +114,52 @@ def test_many_documents_pass_through_several_batches(engine) -> None:
     with engine.writer(on_progress=lambda counts: seen.append(counts.encoded)) as writer:
         for number in range(1_200):
             writer.add(Document(f"d{number}", f"text number{number}"))
-    assert seen == [512, 1024, 1200]
+    assert seen == [500, 1000, 1200]
     assert engine.chunk_count == 1_200
     assert _found(engine, "number777")[0] == "d777"
+
+
+def test_the_page_and_line_of_later_chunks_count_from_their_own_start(engine) -> None:
+    pages = [f"page{number} talks at length about topic{number}. " * 30 for number in range(1, 6)]
+    starts = tuple(sum(map(len, pages[:number])) for number in range(5))
+    record = "first line\n" + "filler without interest. " * 60 + "\nthe okapi is here"
+    with engine.writer() as writer:
+        writer.add(Document("paged", "".join(pages), pages=starts))
+        writer.add(Document("record", record, first_line=17, single_line=True))
+    assert writer.counts.chunks > 6
+    assert [engine.search(f"topic{n}", 1).results[0].page for n in (1, 3, 5)] == [1, 3, 5]
+    assert engine.search("okapi", 1).results[0].line == 17
+
+
+def test_a_change_of_pages_or_metadata_alone_is_a_change(engine) -> None:
+    document = Document("a", "alpha beta", pages=(0,), metadata={"lang": "en"})
+    with engine.writer() as writer:
+        writer.add(document)
+    with engine.writer() as writer:
+        writer.add(replace(document, pages=(0, 6)))
+        writer.add(replace(document, pages=(0, 6), metadata={"lang": "de"}))
+    assert writer.counts.replaced == 2
+    assert engine.search("beta").results[0].metadata == {"lang": "de"}
+
+
+def test_more_results_than_the_fusion_depth_are_found(engine) -> None:
+    with engine.writer() as writer:
+        for number in range(200):
+            writer.add(Document(f"d{number}", "the same words"))
+    assert len(engine.search("words", 150).results) == 150
+
+
+def test_an_id_that_cannot_be_stored_is_refused_and_a_source_is_mended(engine) -> None:
+    with engine.writer() as writer:
+        with pytest.raises(ConfigError, match="cannot be stored"):
+            writer.add(Document("bad\udcff", "alpha"))
+        writer.add(Document("good", "alpha", source="bad\udcff.txt"))
+    assert [result.source for result in engine.search("alpha").results] == ["bad\ufffd.txt"]
+
+
+def test_ending_early_keeps_what_is_encoded(engine) -> None:
+    with engine.writer() as writer:
+        for number in range(700):
+            writer.add(Document(f"d{number}", f"text {number}"))
+        writer.commit_encoded()
+    assert engine.chunk_count == 500

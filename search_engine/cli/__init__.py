@@ -9,15 +9,17 @@ from search_engine.errors import SearchEngineError
 
 
 def main() -> None:
-    """Run search-cli and exit: 0 done, 1 failed, 2 wrong usage, 3 done but some was not read."""
+    """Run search-cli and exit.
+
+    Status 0: done; 1: failed; 2: wrong usage; 3: done, but some input was not read; 130:
+    interrupted.
+    """
     from search_engine.cli.app import app
 
     try:
         app()
     except SearchEngineError as error:
         _fail(str(error))
-    except KeyboardInterrupt:
-        _fail("interrupted; what was committed is kept, and the same command goes on from there")
     except BrokenPipeError:
         # The reader of our output went away (`| head`); nobody is left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -32,5 +34,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    from search_engine.cli.terminal import printable
+
+    print(f"error: {printable(message)}", file=sys.stderr)
     sys.exit(1)

@@ -49,7 +49,7 @@ def _demo_index(compute: Compute) -> SearchEngine:
     from search_engine.search import SearchEngine
 
     folder = index_folder(NAME)
-    if not folder.exists():
+    if not (folder / "index.db").exists():
         building = folder.with_name(f".{NAME}-unfinished")
         with open_or_create(building, {}, compute) as engine:
             _build(engine)
@@ -63,7 +63,7 @@ def _build(engine: SearchEngine) -> None:
 
     records = list(read_python_docs())
     with (
-        indexing_progress("Indexing the Python documentation") as progress,
+        indexing_progress("Indexing") as progress,
         engine.writer(on_progress=progress.encoded) as writer,
     ):
         for position, record in enumerate(records, 1):

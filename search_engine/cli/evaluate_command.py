@@ -20,7 +20,7 @@ from search_engine.cli.options import (
     OfflineOption,
     compute,
 )
-from search_engine.cli.places import index_folder
+from search_engine.cli.places import indexes_root
 
 if TYPE_CHECKING:
     from search_engine.evaluation.evaluator import EvaluationReport
@@ -34,6 +34,9 @@ def evaluate(
     ],
     split: Annotated[str, typer.Option(help="Which qrels.")] = "test",
     chunking: ChunkingOption = Chunking.DEFAULT,
+    model: Annotated[str | None, typer.Option(help="Bi-encoder, a name or a folder.")] = None,
+    splade: Annotated[str | None, typer.Option(help="Also search by this SPLADE model.")] = None,
+    reranker: Annotated[str | None, typer.Option(help="Rerank by this cross-encoder.")] = None,
     run_file: Annotated[
         Path | None,
         typer.Option(help="Write a TREC run for each stage: PATH with the stage in its name."),
@@ -48,17 +51,18 @@ def evaluate(
 
     The corpus is indexed under indexes/evaluate-NAME-CHUNKING and kept for the next time.
     """
-    from search_engine.cli.index_command import open_or_create
+    from search_engine.cli.index_command import choose_settings, open_or_create
     from search_engine.cli.progress import counting_progress
-    from search_engine.config import ChunkingConfig
     from search_engine.evaluation.datasets import load_dataset
     from search_engine.evaluation.evaluator import evaluate as evaluate_engine
 
     dataset = load_dataset(directory, split=split, offline=offline)
-    # A hub data set has a slash in its name.
-    name = dataset.name.replace("/", "-")
-    folder = index_folder(f"evaluate-{name}-{chunking.value}")
-    settings: dict[str, object] = {"chunking": ChunkingConfig(strategy=chunking.value)}
+    if run_file is not None:
+        run_file.parent.mkdir(parents=True, exist_ok=True)
+    settings = choose_settings(model, splade, reranker, chunking)
+    # A hub data set has a slash in its name, and so may a model.
+    parts = [dataset.name, chunking.value, *filter(None, (model, splade, reranker))]
+    folder = indexes_root() / "-".join(["evaluate", *(part.replace("/", "-") for part in parts)])
     options = compute(backend, dtype, device=device, offline=offline)
     with open_or_create(folder, settings, options) as engine:
         _index_corpus(engine, dataset)
@@ -66,12 +70,12 @@ def evaluate(
             report = evaluate_engine(
                 engine, dataset, on_query=lambda: progress.advance(progress.task_ids[0])
             )
-    if run_file is not None:
-        _write_runs(run_file, report)
     if as_json:
         typer.echo(json.dumps(report.to_json()))
     else:
         _print_report(report)
+    if run_file is not None:
+        _write_runs(run_file, report)
 
 
 def _index_corpus(engine: SearchEngine, dataset: RetrievalDataset) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,7 +24,7 @@ from search_engine.cli.options import (
     compute,
 )
 from search_engine.cli.places import index_folder
-from search_engine.errors import ConfigError, ReadError
+from search_engine.errors import ConfigError, IndexExistsError, ReadError
 
 if TYPE_CHECKING:
     from search_engine.config import Compute
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from search_engine.search import SearchEngine
 
 SOME_NOT_READ = 3
+INTERRUPTED = 130
 
 
 def index(
@@ -57,22 +59,24 @@ def index(
     as_json: JsonOption = False,
 ) -> None:
     """Create or update an index from files and folders."""
+    from search_engine.document_writer import WriterCounts
     from search_engine.ingest.folder import find_files
 
     found = find_files(paths)
     problems = list(found.problems)
     started = time.perf_counter()
-    asked = _settings(model, splade, reranker, chunking)
+    asked = choose_settings(model, splade, reranker, chunking)
     options = compute(backend, dtype, device=device, offline=offline)
-    with open_or_create(index_folder(index), asked, options) as engine:
-        counts, unread = _write(engine, found)
-    problems += unread
+    counts = WriterCounts()
+    if found.files:
+        with open_or_create(index_folder(index), asked, options) as engine:
+            counts = _write(engine, found, problems)
     _report(index, counts, problems, found, time.perf_counter() - started, as_json=as_json)
     if problems:
         raise typer.Exit(SOME_NOT_READ)
 
 
-def _settings(
+def choose_settings(
     model: str | None, splade: str | None, reranker: str | None, chunking: Chunking | None
 ) -> dict[str, object]:
     """The settings that were asked for, by their name in Config."""
@@ -100,9 +104,11 @@ def open_or_create(folder: Path, asked: dict[str, object], options: Compute) -> 
     from search_engine.search import SearchEngine
 
     if not (folder / "index.db").exists():
-        return SearchEngine.create(
-            folder, config=Config().model_copy(update=asked), compute=options
-        )
+        with suppress(IndexExistsError):
+            return SearchEngine.create(
+                folder, config=Config().model_copy(update=asked), compute=options
+            )
+    # It was there, or another process has made it meanwhile.
     engine = SearchEngine.open(folder, compute=options)
     for name, value in asked.items():
         if getattr(engine.config, name) != value:
@@ -115,11 +121,11 @@ def open_or_create(folder: Path, asked: dict[str, object], options: Compute) -> 
     return engine
 
 
-def _write(engine: SearchEngine, found: FoundFiles) -> tuple[WriterCounts, list[ReadError]]:
+def _write(engine: SearchEngine, found: FoundFiles, problems: list[ReadError]) -> WriterCounts:
+    """Read the files into the index; what is wrong with them is added to the problems."""
     from search_engine.cli.progress import indexing_progress
     from search_engine.ingest.folder import read_files
 
-    problems: list[ReadError] = []
     total = sum(file.size for file in found.files) or 1
     before, previous = 0, None
     with (
@@ -127,16 +133,24 @@ def _write(engine: SearchEngine, found: FoundFiles) -> tuple[WriterCounts, list[
         engine.writer(on_progress=progress.encoded) as writer,
     ):
         root_ids = {root: writer.root_id(root) for root in {file.root for file in found.files}}
-        for record in read_files(found.files, root_ids):
-            if previous is not None and record.file != previous:
-                before += previous.size
-            previous = record.file
-            progress.read((before + record.bytes_read) / total)
-            if record.document is not None:
-                writer.add(record.document)
-            if record.problem is not None:
-                problems.append(record.problem)
-    return writer.counts, problems
+        try:
+            for record in read_files(found.files, root_ids):
+                if previous is not None and record.file != previous:
+                    before += previous.size
+                previous = record.file
+                progress.read((before + record.bytes_read) / total)
+                if record.document is not None:
+                    writer.add(record.document)
+                if record.problem is not None:
+                    problems.append(record.problem)
+        except KeyboardInterrupt:
+            writer.commit_encoded()
+            typer.echo(
+                "interrupted; what was encoded is kept, and the same command goes on from there",
+                err=True,
+            )
+            raise typer.Exit(INTERRUPTED) from None
+    return writer.counts
 
 
 def _report(
@@ -148,10 +162,15 @@ def _report(
     *,
     as_json: bool,
 ) -> None:
+    from rich.text import Text
+
     from search_engine.cli.progress import console
+    from search_engine.cli.terminal import printable_line
 
     for problem in problems:
-        console.print(f"not read: {problem}", style="yellow", markup=False, highlight=False)
+        console.print(
+            Text(f"problem: {printable_line(str(problem))}", style="yellow"), soft_wrap=True
+        )
     if as_json:
         report = {
             "index": name,
@@ -171,7 +190,9 @@ def _report(
     if counts.truncated:
         typer.echo(f"{counts.truncated} texts were longer than the model reads and were cut.")
     if found.skipped:
-        kinds = ", ".join(f"{kind or 'none'} {n}" for kind, n in sorted(found.skipped.items()))
+        kinds = ", ".join(
+            f"{n} {kind or 'without an extension'}" for kind, n in sorted(found.skipped.items())
+        )
         typer.echo(f"{sum(found.skipped.values())} files have no reader for their type: {kinds}")
     if problems:
-        typer.echo(f"{len(problems)} could not be read and are named above.")
+        typer.echo(f"{len(problems)} problems are named above; the rest went in.")

@@ -29,6 +29,7 @@ def list_(
 def _list_documents(index: str, *, as_json: bool) -> None:
     from dataclasses import asdict
 
+    from search_engine.cli.terminal import printable_line
     from search_engine.index.reader import IndexReader
 
     with IndexReader(existing_index(index)) as reader:
@@ -36,7 +37,8 @@ def _list_documents(index: str, *, as_json: bool) -> None:
             if as_json:
                 typer.echo(json.dumps(asdict(document), ensure_ascii=False))
             else:
-                typer.echo(f"{document.doc_id}\t{document.title}\t{document.chunk_count} chunks")
+                doc_id, title = printable_line(document.doc_id), printable_line(document.title)
+                typer.echo(f"{doc_id}\t{title}\t{document.chunk_count} chunks")
 
 
 def _list_indexes(*, as_json: bool) -> None:

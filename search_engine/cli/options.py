@@ -10,8 +10,21 @@ import typer
 if TYPE_CHECKING:
     from search_engine.config import Compute
 
+
+def _require_name(value: str) -> str:
+    if not value.strip():
+        raise typer.BadParameter("it must name an index or be a path")
+    return value
+
+
 IndexOption: TypeAlias = Annotated[
-    str, typer.Option("--index", "-i", help="An index: a name under indexes/, or a path.")
+    str,
+    typer.Option(
+        "--index",
+        "-i",
+        help="An index: a name under indexes/, or a path.",
+        callback=_require_name,
+    ),
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OfflineOption: TypeAlias = Annotated[

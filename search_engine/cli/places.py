@@ -28,7 +28,11 @@ def index_names() -> list[str]:
     root = indexes_root()
     if not root.is_dir():
         return []
-    return sorted(folder.name for folder in root.iterdir() if (folder / "index.db").is_file())
+    return sorted(
+        folder.name
+        for folder in root.iterdir()
+        if not folder.name.startswith(".") and (folder / "index.db").is_file()
+    )
 
 
 def existing_index(name: str) -> Path:

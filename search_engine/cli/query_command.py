@@ -45,11 +45,16 @@ def query(
     options = compute(backend, dtype, device=device, offline=offline)
     with SearchEngine.open(folder, compute=options) as engine:
         if question is not None:
-            _answer(engine, question, k, rerank=rerank, as_json=as_json)
+            notes = _answer(engine, question, k, rerank=rerank, as_json=as_json)
+            _print_notes(notes, as_json=as_json)
             return
+        told: tuple[str, ...] = ()
         while (line := _ask()) is not None:
             if line.strip():
-                _answer(engine, line, k, rerank=rerank, as_json=as_json)
+                notes = _answer(engine, line, k, rerank=rerank, as_json=as_json)
+                if notes != told:
+                    _print_notes(notes, as_json=as_json)
+                told = notes
 
 
 def _ask() -> str | None:
@@ -69,13 +74,25 @@ def _ask() -> str | None:
         return None
 
 
-def _answer(engine: SearchEngine, question: str, k: int, *, rerank: bool, as_json: bool) -> None:
+def _answer(
+    engine: SearchEngine, question: str, k: int, *, rerank: bool, as_json: bool
+) -> tuple[str, ...]:
+    """Ask, print the answer, and return the notes that came with it."""
     from rich.console import Console
 
     from search_engine.cli import results
 
+    # What a terminal of another encoding typed is no text; U+FFFD stands where it was.
+    question = question.encode("utf-8", "replace").decode()
     response = engine.search(question, k, rerank=rerank)
     if as_json:
         typer.echo(json.dumps(results.as_json(response), ensure_ascii=False))
     else:
         results.print_response(Console(highlight=False), response)
+    return response.notes
+
+
+def _print_notes(notes: tuple[str, ...], *, as_json: bool) -> None:
+    if not as_json:
+        for note in notes:
+            typer.secho(note, dim=True)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from search_engine.cli.terminal import printable, printable_line
 from search_engine.types import Result, SearchResponse
 
 
@@ -55,23 +56,23 @@ def print_response(console: Console, response: SearchResponse) -> None:
         _print_result(console, result)
     stages = " · ".join(f"{stage} {ms:.1f}" for stage, ms in response.timings_ms.items())
     console.print(Text(f"ms: {stages}", style="dim"))
-    for note in response.notes:
-        console.print(Text(note, style="dim"))
 
 
 def _print_result(console: Console, result: Result) -> None:
-    title = result.title or result.doc_id
+    title = printable_line(result.title or result.doc_id)
     console.print(
         Text.assemble(
             (f"{result.rank:>2}. ", "bold"), (title, "bold"), (f"  {result.score:.3f}", "cyan")
         )
     )
     # A path stays in one piece, so that it can be copied however narrow the terminal is.
-    console.print(Text(f"    {place(result)}", style="green"), soft_wrap=True)
-    headings = " > ".join(heading for heading in result.headings if heading != title)
+    console.print(Text(f"    {printable_line(place(result))}", style="green"), soft_wrap=True)
+    headings = printable_line(
+        " > ".join(heading for heading in result.headings if heading != result.title)
+    )
     if headings:
         console.print(_indented(Text(headings, style="dim")))
-    passage = Text(result.highlight.text)
+    passage = Text(printable(result.highlight.text))
     for start, end in result.highlight.spans:
         passage.stylize("bold yellow", start, end)
     console.print(_indented(passage))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 from importlib.util import find_spec
 from typing import Annotated
@@ -39,4 +39,5 @@ def ui(
         *("--", "--index", str(folder)),
     ]
     typer.echo(f"The page is at http://127.0.0.1:{port} (Ctrl-C ends it).", err=True)
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
+    # In place of this process, so that whoever ends it ends the server.
+    os.execv(sys.executable, command)

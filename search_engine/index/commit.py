@@ -12,6 +12,7 @@ import numpy as np
 import sqlite_utils
 from numpy.typing import NDArray
 
+from search_engine.index.database import write_transaction
 from search_engine.index.generation import Generation
 from search_engine.index.schema import read_config, write_config
 from search_engine.types import Chunk, Document, SparseVectors
@@ -66,8 +67,7 @@ def commit_rows(
     """Insert the documents, their chunks and the segment (id, sha256); end what they replace."""
     chunk_count = sum(len(each.chunks) for each in added)
     gone = json.dumps([*deleted, *(each.document.doc_id for each in added)])
-    with db.atomic():
-        # A write comes first, so that the transaction never has to upgrade a stale read.
+    with write_transaction(db):
         write_config(db, "commit", str(numbers.commit))
         write_config(db, "next_chunk_id", str(numbers.chunk_id + chunk_count))
         db.execute(
@@ -143,8 +143,6 @@ def _lines(document: Document, chunks: Sequence[Chunk]) -> Iterator[int | None]:
     line, counted = document.first_line, 0
     for chunk in chunks:
         if line is not None and not document.single_line:
-            # Chunks may overlap; what was counted twice is taken back.
             line += document.text.count("\n", counted, chunk.start)
-            line -= document.text.count("\n", chunk.start, counted)
             counted = chunk.start
         yield line

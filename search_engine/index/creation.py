@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from search_engine.index.database import Database, create_database
+from search_engine.index.database import create_database
 from search_engine.index.dense_kinds import dense_kinds
 from search_engine.index.generation import Generation, insert_generation
 
@@ -19,10 +19,4 @@ def create_index(folder: Path, generation: Generation) -> None:
     dense = generation.config.dense
     if dense is not None and generation.similarity is not None:
         dense_kinds.get(dense.kind).check_similarity(generation.similarity)
-    create_database(folder)
-    database = Database(folder, writable=True)
-    try:
-        with database.here.atomic():
-            insert_generation(database.here, generation, live=True)
-    finally:
-        database.close()
+    create_database(folder, fill=lambda db: insert_generation(db, generation, live=True))

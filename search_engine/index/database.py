@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,13 +16,17 @@ import sqlite_utils
 from search_engine.errors import (
     IndexCorruptError,
     IndexExistsError,
+    IndexLockedError,
     IndexNotFoundError,
     IndexReadOnlyError,
+    IndexStoreError,
 )
 from search_engine.index.schema import check_format, create_tables
 
 FILE_NAME = "index.db"
 BUSY_TIMEOUT_SECONDS = 30.0
+_UNFINISHED = ".unfinished-"
+_IMMUTABLE = "immutable=1"
 _NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs"}
 )
@@ -30,18 +37,21 @@ class Database:
 
     Args:
         folder: the index's folder.
-        writable: False opens a folder that nobody can write to, as an immutable file.
+        writable: False opens a database that this process may not write to.
 
     Raises:
         IndexNotFoundError: there is no index in the folder.
         IndexCorruptError: `index.db` is not an index database.
         IndexFormatError: it was written in another format.
-        IndexReadOnlyError: the folder is read-only and a write-ahead log is left in it.
+        IndexLockedError: another program kept it locked.
+        IndexReadOnlyError: it cannot be written to, and a write-ahead log was left without the
+            shared memory that a reader of it needs.
     """
 
     def __init__(self, folder: Path, *, writable: bool) -> None:
         self.path = folder / FILE_NAME
         self.writable = writable
+        self._closed = False
         self._local = threading.local()
         self._connections: dict[threading.Thread, sqlite3.Connection] = {}
         self._connections_lock = threading.Lock()
@@ -50,38 +60,46 @@ class Database:
                 f"there is no index at {folder}; build one with "
                 f"`search-cli index PATH --index {folder}`"
             )
-        log = self.path.with_name(FILE_NAME + "-wal")
-        if not writable and log.exists() and log.stat().st_size > 0:
-            raise IndexReadOnlyError(
-                f"{folder} cannot be written to, but holds a write-ahead log that was not merged; "
-                "open the index once from where it can be written to, then copy it again"
-            )
+        self._mode = "mode=rw" if writable else _read_only_mode(self.path)
         try:
-            check_format(self.here, str(folder))
-        except (sqlite3.DatabaseError, TypeError, ValueError) as error:
+            with sqlite_errors(folder):
+                check_format(self.here, str(folder))
+        except (TypeError, ValueError) as error:
             self.close()
-            raise IndexCorruptError(
-                f"{self.path} is not an index database ({error}); restore it from a copy, "
-                "or remove the folder and index the documents again"
-            ) from error
+            raise IndexCorruptError(_not_ours(self.path, error)) from error
         except BaseException:
             self.close()
             raise
 
     @property
     def here(self) -> sqlite_utils.Database:
-        """The connection of the calling thread."""
+        """The connection of the calling thread.
+
+        Raises:
+            IndexStoreError: the database was closed.
+        """
+        if self._closed:
+            raise IndexStoreError(f"the index at {self.path.parent} was closed; open it again")
         db: sqlite_utils.Database | None = getattr(self._local, "db", None)
         if db is None:
             db = self._connect()
             self._local.db = db
         return db
 
+    @property
+    def frozen(self) -> bool:
+        """Whether the file is read as one that nobody changes."""
+        return self._mode == _IMMUTABLE
+
+    def state(self) -> tuple[int, int]:
+        """Changes whenever the file of a frozen database was changed after all."""
+        stat = self.path.stat()
+        return stat.st_mtime_ns, stat.st_size
+
     def _connect(self) -> sqlite_utils.Database:
-        # mode=rw: a database that was removed meanwhile is an error, not a new and empty one.
-        suffix = "?mode=rw" if self.writable else "?immutable=1"
         connection = sqlite3.connect(
-            f"file:{quote(str(self.path))}{suffix}",
+            # mode=rw: a database that was removed meanwhile is an error, not a new and empty one.
+            f"file:{quote(str(self.path))}?{self._mode}",
             uri=True,
             timeout=BUSY_TIMEOUT_SECONDS,
             # Each thread uses its own; only `close` touches those of others.
@@ -97,39 +115,126 @@ class Database:
         return sqlite_utils.Database(connection, execute_plugins=False)
 
     def close(self) -> None:
-        """Close the connections of every thread."""
+        """Close the connections of every thread; the database cannot be used after that."""
+        self._closed = True
         with self._connections_lock:
             while self._connections:
                 self._connections.popitem()[1].close()
-        self._local = threading.local()
 
 
-def create_database(folder: Path) -> None:
-    """Make `index.db` in a folder, which is made too.
+@contextmanager
+def sqlite_errors(folder: Path) -> Iterator[None]:
+    """Errors of SQLite as those of our tree.
 
     Raises:
-        IndexExistsError: there already is one.
+        IndexLockedError: another program kept the database locked.
+        IndexCorruptError: it is damaged, or no index database.
+        IndexStoreError: SQLite could not do its work for another reason, such as a full disk.
+    """
+    path = folder / FILE_NAME
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise IndexLockedError(
+                f"another program has kept {path} locked for more than "
+                f"{BUSY_TIMEOUT_SECONDS:g} s; end it, then try again"
+            ) from error
+        if code == sqlite3.SQLITE_ERROR:
+            raise IndexCorruptError(_not_ours(path, error)) from error
+        raise IndexStoreError(f"{path} cannot be used: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise IndexCorruptError(_not_ours(path, error)) from error
+
+
+def _not_ours(path: Path, error: Exception) -> str:
+    return (
+        f"{path} is not an index database, or is damaged ({error}); restore it from a copy, "
+        "or remove the folder and index the documents again"
+    )
+
+
+def _read_only_mode(path: Path) -> str:
+    """How to open a database that this process may not write to."""
+    log = path.with_name(FILE_NAME + "-wal")
+    if not log.exists() or log.stat().st_size == 0:
+        return _IMMUTABLE
+    if path.with_name(FILE_NAME + "-shm").exists():
+        # Somebody who may write has it open.
+        return "mode=ro"
+    raise IndexReadOnlyError(
+        f"{path.parent} cannot be written to, but holds a write-ahead log that was not merged; "
+        "open the index once from where it can be written to, then copy it again"
+    )
+
+
+@contextmanager
+def write_transaction(db: sqlite_utils.Database) -> Iterator[None]:
+    """A transaction that holds the write lock from its beginning.
+
+    `atomic` begins a deferred one: what it reads first may be stale by the time it writes, and
+    SQLite then refuses at once, without waiting for the lock.
+    """
+    with db.atomic():
+        db.execute("UPDATE config SET value = value WHERE key = 'format_version'")
+        yield
+
+
+def create_database(folder: Path, *, fill: Callable[[sqlite_utils.Database], None]) -> None:
+    """Make `index.db` in a folder, which is made too; it is there whole, or not at all.
+
+    Args:
+        fill: called in the transaction that makes the tables.
+
+    Raises:
+        IndexExistsError: there already is an index, or something else is in the folder.
         IndexReadOnlyError: the folder cannot be written to, or lies on a network.
     """
     path = folder / FILE_NAME
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        foreign = [each.name for each in folder.iterdir() if not _is_remains(each)]
+    except OSError as error:
+        raise IndexReadOnlyError(f"cannot make an index at {folder}: {error.strerror}") from error
     if path.exists():
         raise IndexExistsError(
             f"there already is an index at {folder}; open it, or choose another name"
         )
-    try:
-        (folder / "segments").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise IndexReadOnlyError(f"cannot make an index at {folder}: {error.strerror}") from error
+    if foreign:
+        raise IndexExistsError(
+            f"{folder} holds other files ({foreign[0]}, for one); an index needs a folder of its "
+            "own, so choose another name"
+        )
     check_writable(folder)
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS)
+    unfinished = folder / f"{_UNFINISHED}{uuid.uuid4().hex}"
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        db = sqlite_utils.Database(connection, execute_plugins=False)
-        with db.atomic():
-            create_tables(db)
+        connection = sqlite3.connect(unfinished, timeout=BUSY_TIMEOUT_SECONDS)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            db = sqlite_utils.Database(connection, execute_plugins=False)
+            with db.atomic():
+                create_tables(db)
+                fill(db)
+        finally:
+            connection.close()
+        (folder / "segments").mkdir(exist_ok=True)
+        # A link, not a renaming: of two that make the same index, one must fail.
+        path.hardlink_to(unfinished)
+    except FileExistsError as error:
+        raise IndexExistsError(
+            f"there already is an index at {folder}; open it, or choose another name"
+        ) from error
     finally:
-        connection.close()
+        unfinished.unlink(missing_ok=True)
+
+
+def _is_remains(path: Path) -> bool:
+    """Whether this is what making an index leaves when it is killed, or does just now."""
+    if path.name == "segments":
+        return path.is_dir() and not any(path.iterdir())
+    return path.name.startswith(_UNFINISHED)
 
 
 def is_writable(folder: Path) -> bool:

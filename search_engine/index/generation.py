@@ -11,7 +11,7 @@ import sqlite_utils
 from pydantic import ValidationError
 
 from search_engine.config import Config
-from search_engine.errors import EncoderMismatchError, IndexFormatError
+from search_engine.errors import EncoderMismatchError, IndexCorruptError, IndexFormatError
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +92,19 @@ def live_generation(db: sqlite_utils.Database, place: str) -> Generation:
     """The generation that answers queries.
 
     Raises:
+        IndexCorruptError: there is none.
         IndexFormatError: its settings are none that this version knows.
     """
-    generation_id, fingerprint, config, dimension, similarity = db.execute(
+    row = db.execute(
         "SELECT generation_id, fingerprint, config, dimension, similarity FROM generations "
         "WHERE live = 1"
     ).fetchone()
+    if row is None:
+        raise IndexCorruptError(
+            f"{place} has no live generation; restore it from a copy, or remove the folder and "
+            "index the documents again"
+        )
+    generation_id, fingerprint, config, dimension, similarity = row
     try:
         settings = Config.model_validate_json(config)
     except ValidationError as error:

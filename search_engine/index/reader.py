@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search_engine.index.database import Database, is_writable
+from search_engine.errors import IndexReadOnlyError
+from search_engine.index.database import Database, is_writable, sqlite_errors
 from search_engine.index.generation import Generation, live_generation
 from search_engine.index.pins import beat, pin_newest, release
 from search_engine.index.schema import read_config
@@ -74,14 +75,16 @@ class IndexReader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._database = Database(folder, writable=is_writable(folder))
+        self._state = self._database.state()
         self._refreshing = threading.Lock()
         self._reader_id: int | None = None
         self._heartbeat = 0.0
         self._segments: dict[str, Segment] = {}
         self._workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="segments")
         try:
-            self.generation: Generation = live_generation(self._database.here, str(folder))
-            self.snapshot: Snapshot = self._take(self._pin())
+            with sqlite_errors(folder):
+                self.generation: Generation = live_generation(self._database.here, str(folder))
+                self.snapshot: Snapshot = self._take(self._pin())
         except BaseException:
             self.close()
             raise
@@ -99,22 +102,40 @@ class IndexReader:
 
     def close(self) -> None:
         """Let go of the pinned commit; may be called twice."""
-        if self._reader_id is not None:
-            release(self._database.here, self._reader_id)
-            self._reader_id = None
-        self._workers.shutdown()
-        self._database.close()
+        reader_id, self._reader_id = self._reader_id, None
+        try:
+            if reader_id is not None:
+                with sqlite_errors(self.folder):
+                    release(self._database.here, reader_id)
+        finally:
+            self._workers.shutdown()
+            self._database.close()
 
     def refresh(self) -> Snapshot:
-        """Move on to the newest commit, if there is a newer one, and return what it holds."""
-        newest = int(read_config(self._database.here, "commit"))
-        if newest != self.snapshot.commit:
-            with self._refreshing:
-                if newest > self.snapshot.commit:
-                    self.snapshot = self._take(self._pin())
-        elif self._reader_id is not None and time.monotonic() - self._heartbeat > HEARTBEAT_SECONDS:
-            beat(self._database.here, self._reader_id)
-            self._heartbeat = time.monotonic()
+        """Move on to the newest commit, if there is a newer one, and return what it holds.
+
+        Raises:
+            IndexReadOnlyError: the place could not be written to when the index was opened, and
+                was written to since.
+            IndexStoreError: the database cannot be read any more.
+        """
+        if self._database.frozen and self._database.state() != self._state:
+            raise IndexReadOnlyError(
+                f"the index at {self.folder} was changed by somebody who may write to it; "
+                "open it again"
+            )
+        with sqlite_errors(self.folder):
+            newest = int(read_config(self._database.here, "commit"))
+            if newest != self.snapshot.commit:
+                with self._refreshing:
+                    if newest > self.snapshot.commit:
+                        self.snapshot = self._take(self._pin())
+            elif (
+                self._reader_id is not None
+                and time.monotonic() - self._heartbeat > HEARTBEAT_SECONDS
+            ):
+                beat(self._database.here, self._reader_id)
+                self._heartbeat = time.monotonic()
         return self.snapshot
 
     def _pin(self) -> int:
@@ -159,16 +180,17 @@ class IndexReader:
 
     def term_ids(self, terms: Sequence[str]) -> dict[str, int]:
         """The ids of those terms that the index has, by term in ascending order."""
-        rows = self._database.here.execute(
-            "SELECT term, term_id FROM terms WHERE term IN (SELECT value FROM json_each(?)) "
-            "ORDER BY term",
-            [json.dumps(list(terms))],
+        return dict(
+            self._query(
+                "SELECT term, term_id FROM terms WHERE term IN (SELECT value FROM json_each(?)) "
+                "ORDER BY term",
+                [json.dumps(list(terms))],
+            )
         )
-        return dict(rows)
 
     def chunks(self, chunk_ids: Sequence[int]) -> list[StoredChunk]:
         """The stored chunks, in the order of their ids as given."""
-        rows = self._database.here.execute(
+        rows = self._query(
             'SELECT c.chunk_id, d.doc_id, d.title, d.source, substr(d.text, c.start + 1, c."end" '
             '- c.start), c.start, c."end", c.headings, d.pages, c.line, d.single_line, d.metadata '
             "FROM chunks c JOIN documents d USING (document_id) "
@@ -180,7 +202,7 @@ class IndexReader:
 
     def doc_ids(self, chunk_ids: NDArray[np.int64]) -> list[str]:
         """The document of each chunk."""
-        rows = self._database.here.execute(
+        rows = self._query(
             "SELECT c.chunk_id, d.doc_id FROM chunks c JOIN documents d USING (document_id) "
             "WHERE c.chunk_id IN (SELECT value FROM json_each(?))",
             [json.dumps(chunk_ids.tolist())],
@@ -190,7 +212,7 @@ class IndexReader:
 
     def documents(self) -> Iterator[StoredDocument]:
         """Every document of the pinned commit, by id."""
-        rows = self._database.here.execute(
+        rows = self._query(
             "SELECT d.doc_id, d.title, d.source, length(d.text), count(c.chunk_id) "
             "FROM documents d LEFT JOIN chunks c USING (document_id) "
             "WHERE d.born <= :commit AND (d.died IS NULL OR d.died > :commit) "
@@ -202,12 +224,16 @@ class IndexReader:
 
     def document_count(self) -> int:
         """How many documents the pinned commit holds."""
-        row = self._database.here.execute(
+        ((count,),) = self._query(
             "SELECT count(*) FROM documents "
             "WHERE born <= :commit AND (died IS NULL OR died > :commit)",
             {"commit": self.snapshot.commit},
-        ).fetchone()
-        return int(row[0])
+        )
+        return int(count)
+
+    def _query(self, sql: str, parameters: list[Any] | dict[str, Any]) -> Iterator[Any]:
+        with sqlite_errors(self.folder):
+            yield from self._database.here.execute(sql, parameters)
 
 
 def _alive(segment: Segment, dead: NDArray[np.int64]) -> NDArray[np.bool_] | None:

@@ -20,7 +20,7 @@ _TABLES = (
     ) STRICT""",
     """CREATE TABLE generations (
         generation_id INTEGER PRIMARY KEY,
-        fingerprint TEXT NOT NULL UNIQUE,
+        fingerprint TEXT NOT NULL,
         config TEXT NOT NULL,
         dimension INTEGER,
         similarity TEXT,
@@ -72,8 +72,10 @@ _TABLES = (
         term TEXT NOT NULL UNIQUE
     ) STRICT""",
     """CREATE TABLE readers (
-        reader_id INTEGER PRIMARY KEY,
+        reader_id INTEGER PRIMARY KEY AUTOINCREMENT,
+        host TEXT NOT NULL,
         process_id INTEGER NOT NULL,
+        process_started INTEGER NOT NULL,
         pinned INTEGER NOT NULL,
         heartbeat REAL NOT NULL
     ) STRICT""",

@@ -13,7 +13,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -123,22 +124,33 @@ class Segment:
     @cached_property
     def chunk_ids(self) -> NDArray[np.int64]:
         """int64 [n], ascending."""
-        return map_array(self.folder / _CHUNKS)
+        with self._opening(_CHUNKS):
+            return map_array(self.folder / _CHUNKS)
 
     @cached_property
     def dense(self) -> DenseIndex:
         """The dense index; only where the generation has a dense leg."""
-        return dense_kinds.get(self._manifest["dense_kind"])(self.folder)
+        with self._opening("the dense index"):
+            return dense_kinds.get(self._manifest["dense_kind"])(self.folder)
 
     @cached_property
     def lengths(self) -> NDArray[np.int32]:
         """int32 [n], terms in each chunk; only where the generation has BM25."""
-        return map_array(self.folder / _LENGTHS)
+        with self._opening(_LENGTHS):
+            return map_array(self.folder / _LENGTHS)
 
     @cached_property
     def postings(self) -> Mapping[str, Postings]:
         """The postings of each sparse leg."""
-        return {leg: open_postings(self.folder, leg) for leg in self._manifest["sparse"]}
+        with self._opening("the postings"):
+            return {leg: open_postings(self.folder, leg) for leg in self._manifest["sparse"]}
+
+    @contextmanager
+    def _opening(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, RuntimeError, EOFError) as error:
+            raise IndexCorruptError(_damage(self.folder, f"{what}: {error}")) from error
 
 
 def _damage(folder: Path, what: str) -> str:

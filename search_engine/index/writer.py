@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from numpy.typing import NDArray
 
-from search_engine.errors import IndexCorruptError
+from search_engine.errors import IndexStoreError
 from search_engine.index.commit import EncodedDocument, commit_rows, next_numbers
-from search_engine.index.database import Database, check_writable
+from search_engine.index.database import (
+    Database,
+    check_writable,
+    sqlite_errors,
+    write_transaction,
+)
 from search_engine.index.generation import Generation, live_generation
 from search_engine.index.lock import write_lock
 from search_engine.index.metric import prepare_vectors
 from search_engine.index.pins import release_dead
 from search_engine.index.postings import Postings, build_postings
-from search_engine.index.segment import SegmentContents, write_segment
+from search_engine.index.segment import UNFINISHED, SegmentContents, write_segment
 
 COMMIT_CHUNKS = 2_000
 COMMIT_SECONDS = 15.0
 LOCK_TIMEOUT_SECONDS = 60.0
+_OURS = re.compile(rf"({re.escape(UNFINISHED)})?\d{{8,}}-[0-9a-f]{{8}}")
 
 
 class IndexWriter:
@@ -83,7 +90,7 @@ class IndexWriter:
     def root_id(self, path: Path) -> str:
         """The id of a root folder, the same on every call: its name, numbered if that is taken."""
         db = self._database.here
-        with write_lock(self.folder, timeout=self._lock_timeout), db.atomic():
+        with self._locked(), write_transaction(db):
             known = dict(db.execute("SELECT path, root_id FROM roots").fetchall())
             place = str(path)
             if place not in known:
@@ -102,19 +109,25 @@ class IndexWriter:
             return self._added[doc_id].content_hash
         if doc_id in self._deleted:
             return None
-        row = self._database.here.execute(
-            "SELECT content_hash FROM documents WHERE doc_id = ? AND died IS NULL", [doc_id]
-        ).fetchone()
+        with sqlite_errors(self.folder):
+            row = self._database.here.execute(
+                "SELECT content_hash FROM documents WHERE doc_id = ? AND died IS NULL", [doc_id]
+            ).fetchone()
         return None if row is None else str(row[0])
 
     def add(self, encoded: EncodedDocument) -> None:
-        """Add a document, or replace the one of its id."""
+        """Add a document, or replace the one of its id.
+
+        Raises:
+            IndexStoreError: what was encoded does not belong together, or is no number; nothing
+                of this document is added.
+        """
+        self._check(encoded)
         doc_id = encoded.document.doc_id
         replaced = self._added.pop(doc_id, None)
         if replaced is not None:
             self._pending_chunks -= len(replaced.chunks)
         self._added[doc_id] = encoded
-        self._deleted.discard(doc_id)
         self._pending_chunks += len(encoded.chunks)
         overdue = time.monotonic() - self._last_commit > COMMIT_SECONDS
         if self._pending_chunks >= COMMIT_CHUNKS or overdue:
@@ -139,7 +152,7 @@ class IndexWriter:
                 is waiting still waits.
         """
         if self._added or self._deleted:
-            with write_lock(self.folder, timeout=self._lock_timeout):
+            with self._locked():
                 self._commit()
             self._added, self._deleted, self._pending_chunks = {}, set(), 0
         self._last_commit = time.monotonic()
@@ -189,7 +202,6 @@ class IndexWriter:
                 np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
                 np.concatenate([each.weights for each in rows]),
             )
-        self._check_shapes(vectors, lengths)
         return SegmentContents(chunk_ids, vectors, postings, lengths)
 
     def _count_postings(self, counts: Sequence[Counter[str]]) -> Postings:
@@ -215,24 +227,43 @@ class IndexWriter:
         )
         return dict(rows)
 
-    def _check_shapes(
-        self, vectors: NDArray[np.float32] | None, lengths: NDArray[np.int32] | None
-    ) -> None:
-        """What goes into one segment must be as long as its chunks, or answers would be wrong."""
-        rows = [len(array) for array in (vectors, lengths) if array is not None]
-        if any(count != self._pending_chunks for count in rows):
-            raise IndexCorruptError(
-                f"a commit of {self._pending_chunks} chunks was given {rows} rows of vectors and "
-                "lengths; every chunk needs one of each. Nothing was written."
+    def _check(self, encoded: EncodedDocument) -> None:
+        """Whatever does not fit its chunks would shift every answer after it."""
+        chunks, dimension = len(encoded.chunks), self.generation.dimension
+        given = {
+            "dense vectors": encoded.vectors,
+            "term counts": encoded.terms,
+            "sparse vectors": encoded.impacts,
+        }
+        place = f"document {encoded.document.doc_id!r} cannot be added"
+        for what, rows in given.items():
+            if rows is not None and len(rows) != chunks:
+                raise IndexStoreError(f"{place}: it has {chunks} chunks and {len(rows)} {what}")
+        if encoded.vectors is None:
+            return
+        if encoded.vectors.shape[1] != dimension:
+            raise IndexStoreError(
+                f"{place}: its vectors have {encoded.vectors.shape[1]} dimensions, and those of "
+                f"the index {dimension}"
             )
+        if not np.isfinite(encoded.vectors).all():
+            raise IndexStoreError(f"{place}: its vectors hold values that are not numbers")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (
+            write_lock(self.folder, timeout=self._lock_timeout),
+            sqlite_errors(self.folder),
+        ):
+            yield
 
     def _remove_leftovers(self) -> None:
         """Remove segment folders that no row names, and rows of readers that are gone."""
-        with write_lock(self.folder, timeout=self._lock_timeout):
+        with self._locked():
             release_dead(self._database.here)
             named = {
                 name for (name,) in self._database.here.execute("SELECT segment_id FROM segments")
             }
             for folder in (self.folder / "segments").iterdir():
-                if folder.name not in named:
+                if _OURS.fullmatch(folder.name) and folder.name not in named:
                     shutil.rmtree(folder, ignore_errors=True)

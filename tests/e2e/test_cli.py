@@ -69,7 +69,7 @@ def test_bad_input_is_named_and_counted_and_the_rest_goes_in(home, indexed) -> N
     }
     assert "Traceback" not in indexed.stderr
     for place in ("docs/latin.txt:2", "docs/people.jsonl:2", "docs/fake.pdf", "missing"):
-        assert f"not read: {place}" in indexed.stderr
+        assert f"problem: {place}" in indexed.stderr
 
 
 def test_a_question_is_answered_with_its_place(home, indexed) -> None:
@@ -162,7 +162,7 @@ def test_an_empty_folder_is_told(home) -> None:
     (home / "empty").mkdir()
     answer = _run("index", "empty", "-i", "of-nothing", cwd=home)
     assert answer.returncode == 3
-    assert "not read: empty" in answer.stderr
+    assert "problem: empty" in answer.stderr
 
 
 def test_an_empty_question_finds_nothing(home, indexed) -> None:

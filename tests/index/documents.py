@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +17,7 @@ DIMENSION = 8
 def encode(doc_id: str, text: str, vector: Sequence[float] | None = None) -> EncodedDocument:
     """A one-chunk document whose terms are its words."""
     if vector is None:
-        vector = np.random.default_rng(abs(hash(text)) % 2**32).standard_normal(DIMENSION)
+        vector = np.random.default_rng(zlib.crc32(text.encode())).standard_normal(DIMENSION)
     return EncodedDocument(
         Document(doc_id, text),
         content_hash=text,

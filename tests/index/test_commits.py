@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search_engine.config import Config
+from search_engine.config import BM25Config, ChunkingConfig, Config, FusionConfig
 from search_engine.errors import (
     IndexCorruptError,
     IndexExistsError,
@@ -23,11 +23,12 @@ from search_engine.errors import (
     IndexLockedError,
     IndexNotFoundError,
     IndexReadOnlyError,
+    IndexStoreError,
 )
 from search_engine.index import database
 from search_engine.index import writer as writer_module
 from search_engine.index.creation import create_index
-from search_engine.index.generation import Generation
+from search_engine.index.generation import Generation, fingerprint_of
 from search_engine.index.lock import write_lock
 from search_engine.index.reader import IndexReader
 from search_engine.index.writer import IndexWriter
@@ -329,3 +330,150 @@ def test_threads_that_ended_leave_no_connection_behind(make_index) -> None:
         assert counts == [1] * 40
         # One that ended may wait for the next to be noticed; each holds three files at most.
         assert sum(1 for _ in Path("/proc/self/fd").iterdir()) - before <= 6
+
+
+def test_a_deleted_document_stays_deleted_whatever_waited(make_index) -> None:
+    folder = make_index()
+    with IndexWriter(folder) as writer:
+        writer.add(encode("a", "alpha"))
+        writer.commit()
+        writer.add(encode("a", "alpha changed"))
+        assert writer.delete("a")
+    with IndexReader(folder) as reader:
+        assert _documents(reader) == {}
+
+
+def test_files_that_are_not_ours_are_never_removed_and_their_folder_is_no_index(
+    make_index, tmp_path
+) -> None:
+    folder = make_index()
+    (folder / "segments" / "chapter1").mkdir()
+    (folder / "segments" / "chapter1" / "thesis.md").write_text("years of work")
+    leftover = folder / "segments" / "00000007-0123abcd"
+    leftover.mkdir()
+    with IndexWriter(folder):
+        pass
+    assert (folder / "segments" / "chapter1" / "thesis.md").read_text() == "years of work"
+    assert not leftover.exists()
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "letter.txt").write_text("dear")
+    with pytest.raises(IndexExistsError, match=r"holds other files \(letter\.txt"):
+        create_index(home, Generation(1, "f" * 64, Config(), DIMENSION, "dot"))
+    assert [path.name for path in home.iterdir()] == ["letter.txt"]
+
+
+def test_an_index_whose_making_failed_is_not_there_and_can_be_made(tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "index"
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("killed")
+
+    generation = Generation(1, "f" * 64, Config(), DIMENSION, "dot")
+    with monkeypatch.context() as patched:
+        patched.setattr("search_engine.index.creation.insert_generation", fail)
+        with pytest.raises(RuntimeError, match="killed"):
+            create_index(folder, generation)
+    with pytest.raises(IndexNotFoundError):
+        IndexReader(folder)
+    create_index(folder, generation)
+    IndexReader(folder).close()
+
+
+def test_a_database_locked_by_another_program_is_told_as_such(make_index, monkeypatch) -> None:
+    folder = make_index()
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.1)
+    other = sqlite3.connect(folder / "index.db", isolation_level=None)
+    with IndexReader(folder) as reader, IndexWriter(folder) as writer:
+        writer.add(encode("a", "alpha"))
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(IndexLockedError, match="another program has kept"):
+            writer.commit()
+        other.execute("ROLLBACK")
+        writer.commit()
+        assert reader.refresh().chunk_count == 1
+    other.close()
+
+
+def test_damage_done_while_an_index_is_open_is_told_in_our_words(make_index) -> None:
+    folder = make_index()
+    with IndexWriter(folder) as writer:
+        writer.add(encode("a", "alpha"))
+    (segment,) = (folder / "segments").iterdir()
+    size = (segment / "dense.faiss").stat().st_size
+    (segment / "dense.faiss").write_bytes(b"x" * size)
+    with IndexReader(folder) as reader, pytest.raises(IndexCorruptError, match=segment.name):
+        reader.snapshot.search_dense(np.ones(DIMENSION, np.float32), 1)
+    with pytest.raises(IndexStoreError, match="was closed"):
+        reader.document_count()
+
+
+def test_an_index_opened_as_frozen_notices_that_it_was_changed(make_index, monkeypatch) -> None:
+    folder = make_index()
+    monkeypatch.setattr("search_engine.index.reader.is_writable", lambda _: False)
+    with IndexReader(folder) as frozen:
+        assert frozen.refresh().commit == 0
+        with IndexWriter(folder) as writer:
+            writer.add(encode("a", "alpha"))
+        with pytest.raises(IndexReadOnlyError, match="open it again"):
+            frozen.refresh()
+    with IndexReader(folder) as frozen:
+        assert _documents(frozen) == {"a": 5}
+
+
+def test_commits_are_made_durable_before_they_are_announced(make_index, monkeypatch) -> None:
+    """Files and folder are fsynced, then renamed, then named by a row, in this order."""
+    folder = make_index()
+    steps: list[str] = []
+    real_fsync, real_rename = os.fsync, Path.rename
+
+    def fsync(descriptor: int) -> None:
+        steps.append("fsync " + Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        real_fsync(descriptor)
+
+    def rename(path: Path, target: Path) -> Path:
+        steps.append("rename")
+        return real_rename(path, target)
+
+    def commit_rows(*args, **kwargs) -> None:
+        steps.append("transaction")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "rename", rename)
+    monkeypatch.setattr(writer_module, "commit_rows", commit_rows)
+    with IndexWriter(folder) as writer:
+        writer.add(encode("a", "alpha"))
+    (segment,) = (folder / "segments").iterdir()
+    before = steps[: steps.index("rename")]
+    assert {f"fsync {path.name}" for path in segment.iterdir()} <= set(before)
+    assert before[-1] == f"fsync .unfinished-{segment.name}"
+    assert steps[len(before) :] == ["rename", "fsync segments", "transaction"]
+
+
+def test_the_database_is_durable_and_logged_ahead(make_index) -> None:
+    reader = database.Database(make_index(), writable=True)
+    pragmas = {
+        name: reader.here.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous")
+    }
+    reader.close()
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"chunking": ChunkingConfig(max_tokens=100)},
+        {"chunking": ChunkingConfig(strategy="none")},
+        {"text_format": "other/1"},
+        {"bm25": None},
+        {"bm25": BM25Config(language="german")},
+    ],
+)
+def test_what_changes_what_is_stored_changes_the_fingerprint(change) -> None:
+    encoders = {"dense": "1234"}
+    base = fingerprint_of(Config(), encoders)
+    assert fingerprint_of(Config().model_copy(update=change), encoders) != base
+    assert fingerprint_of(Config(), {"dense": "4321"}) != base
+    asked_otherwise = Config(bm25=BM25Config(k1=2), fusion=FusionConfig(method="rrf"))
+    assert fingerprint_of(asked_otherwise, encoders) == base

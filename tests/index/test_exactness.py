@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_engine.config import BM25Config, Config
+from search_engine.errors import IndexStoreError
 from search_engine.index.creation import create_index
 from search_engine.index.generation import Generation
 from search_engine.index.reader import IndexReader
@@ -19,7 +22,7 @@ from tests.index.documents import DIMENSION, bm25_oracle, encode
 
 WORDS = ("alpha", "beta", "gamma", "delta", "epsilon")
 texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join)
-doc_ids = st.sampled_from([f"d{n}" for n in range(12)])
+doc_ids = st.sampled_from([f"d{n}" for n in range(4)])
 operations = st.lists(
     st.one_of(
         st.tuples(st.just("add"), doc_ids, texts),
@@ -169,3 +172,40 @@ def test_cosine_is_of_the_directions_alone(tmp_path) -> None:
         np.testing.assert_allclose(hits.scores, np.sort(cosines)[::-1], atol=1e-6)
         none = reader.snapshot.search_dense(np.zeros(DIMENSION, np.float32), 3)
         assert none.scores.tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("dimension", [8, 384])
+def test_near_ties_at_the_cut_are_scored_and_not_left_to_rounding(tmp_path, dimension) -> None:
+    """Vectors closer together than FAISS's rounding: the best are those of the exact products."""
+    rng = np.random.default_rng(dimension)
+    base = rng.standard_normal(dimension)
+    vectors = (base + 1e-7 * rng.standard_normal((400, dimension))).astype(np.float32)
+    folder = tmp_path / "index"
+    create_index(folder, Generation(1, "f" * 64, Config(), dimension, "dot"))
+    with IndexWriter(folder) as writer:
+        for position, vector in enumerate(vectors):
+            writer.add(encode(f"d{position}", f"text {position}", vector))
+            if position == 150:
+                writer.commit()
+    query = base.astype(np.float32)
+    exact = np.multiply(vectors, query).sum(axis=1)
+    order = np.lexsort((np.arange(400), -exact))[:5]
+    with IndexReader(folder) as reader:
+        hits = reader.snapshot.search_dense(query, 5)
+        assert reader.doc_ids(hits.chunk_ids) == [f"d{n}" for n in order]
+        assert hits.scores.tolist() == exact[order].tolist()
+
+
+def test_vectors_that_are_no_numbers_are_refused_and_such_queries_find_nothing(make_index) -> None:
+    folder = make_index()
+    with IndexWriter(folder) as writer:
+        writer.add(encode("a", "alpha"))
+        with pytest.raises(IndexStoreError, match=r"'b' cannot be added.*not numbers"):
+            writer.add(encode("b", "beta", [np.nan] * DIMENSION))
+        with pytest.raises(IndexStoreError, match="3 dimensions"):
+            writer.add(encode("c", "gamma", [1.0] * 3))
+        with pytest.raises(IndexStoreError, match="1 chunks and 2 term counts"):
+            writer.add(replace(encode("d", "delta"), terms=[Counter(), Counter()]))
+    with IndexReader(folder) as reader:
+        assert reader.document_count() == 1
+        assert len(reader.snapshot.search_dense(np.full(DIMENSION, np.nan, np.float32), 5)) == 0

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -216,3 +218,26 @@ def test_no_sentence_transformers_is_needed(home, indexed, tmp_path) -> None:
     )
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout)["results"][0]["doc_id"] == "docs/bread.txt"
+
+
+def test_an_interrupted_run_says_so_and_leaves_a_sound_index(tmp_path) -> None:
+    lines = (json.dumps({"_id": str(n), "text": f"text {n} " * 150}) for n in range(3_000))
+    (tmp_path / "many.jsonl").write_text("\n".join(lines))
+    process = subprocess.Popen(
+        [str(CLI), "index", "many.jsonl", "-i", "many"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    # The index is made once the model is loaded; what follows is reading and encoding.
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "indexes" / "many" / "index.db").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "goes on from there" in stderr and "Traceback" not in stderr
+    facts = json.loads(_run("info", "-i", "many", "--json", cwd=tmp_path).stdout)
+    assert facts["documents"] < 3_000

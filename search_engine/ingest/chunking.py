@@ -3,14 +3,15 @@
 How the default numbers go together: the default model reads 256 tokens, two of which are the
 special ones at the ends. A chunk of at most 200 leaves 54 for the title and the heading path that
 `text_format` puts before it. A longer title costs the end of the chunk's text in the dense vector
-only, and the encoder counts that cut; BM25 and the stored text lose nothing.
+only, and the encoder counts that cut; BM25 and the stored text lose nothing. A heading or a fence
+that was cut from its text is joined to it again, out of the same room.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
@@ -28,6 +29,11 @@ _CHARS_PER_TOKEN = 4
 # within one line. So it gets a window at a time, a small one where lines are long.
 _WINDOW = 65_536
 _SMALL_WINDOW = 4_096
+# Characters of joined pieces without content: they take no more than the 54 tokens of room.
+_MOST_SLIGHT = 200
+_WORD = re.compile(r"\w")
+_TAG = re.compile(r"<!--.*?-->|</?[A-Za-z][^<>]*>", re.DOTALL)
+_FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,}).*$", re.MULTILINE)
 _BREAKS = ("\n\n", "\n\r\n", "\n", "。", ". ", " ")
 
 
@@ -82,14 +88,72 @@ class Chunker:
             sections, splitter = _Sections(outline.headings), self._markdown
             # A file that is all front matter is found by that.
             body = outline.body if text[outline.body :].strip() else 0
-        chunks = []
-        for start, end in _cut_windows(text, body, sections.starts):
-            for offset, piece in splitter.chunk_indices(text[start:end]):
-                begin = start + offset
-                if not piece.isspace():
-                    path = sections.find_path(begin)
-                    chunks.append(Chunk(piece, begin, begin + len(piece), path))
-        return chunks
+        pieces = (
+            (start + offset, start + offset + len(piece))
+            for start, end in _cut_windows(text, body, sections.starts)
+            for offset, piece in splitter.chunk_indices(text[start:end])
+            if not piece.isspace()
+        )
+        if document.markup != "markdown":
+            return [Chunk(text[start:end], start, end) for start, end in pieces]
+        return [
+            Chunk(text[start:end], start, end, sections.find_path(content))
+            for start, end, content in _join_slight(text, pieces, sections.starts)
+        ]
+
+
+def _join_slight(
+    text: str, pieces: Iterable[tuple[int, int]], headings: Sequence[int]
+) -> Iterator[tuple[int, int, int]]:
+    """Pieces of Markdown, those that say nothing by themselves joined to their neighbours.
+
+    A fence without its code, a heading without its text or an anchor would be found by the title
+    and the headings that are encoded with it, above the passages that answer. A heading
+    and the opening of a fence go to what follows, anything else to what stands before.
+
+    Args:
+        pieces: start and end of each.
+        headings: where each heading starts.
+
+    Yields:
+        start, end, and where the first content begins, whose section the chunk belongs to.
+    """
+    last: tuple[int, int, int] | None = None
+    waiting: int | None = None
+    end = 0
+    for start, end in pieces:
+        first = start if waiting is None else waiting
+        if end - first > _MOST_SLIGHT or _has_content(text, start, end, headings):
+            if last is not None:
+                yield last
+            last, waiting = (first, end, start), None
+        elif last is None or waiting is not None or _leads(text, start, end, headings):
+            waiting = first
+        else:
+            last = (last[0], end, last[2])
+    if waiting is not None:
+        last = (waiting, end, waiting) if last is None else (last[0], end, last[2])
+    if last is not None:
+        yield last
+
+
+def _leads(text: str, start: int, end: int, headings: Sequence[int]) -> bool:
+    """Whether a piece without content has a heading in it, or opens a fence."""
+    if bisect_left(headings, start) < bisect_left(headings, end):
+        return True
+    fences = len(_FENCE.findall(text, 0, start))
+    return fences % 2 == 0 and _FENCE.search(text, start, end) is not None
+
+
+def _has_content(text: str, start: int, end: int, headings: Sequence[int]) -> bool:
+    """Whether there is a word in a piece beside headings, fences, HTML comments and tags."""
+    rest, position = [], start
+    for heading in headings[bisect_left(headings, start) : bisect_left(headings, end)]:
+        rest.append(text[position:heading])
+        line_end = text.find("\n", heading, end)
+        position = end if line_end < 0 else line_end
+    rest.append(text[position:end])
+    return _WORD.search(_FENCE.sub("", _TAG.sub("", "".join(rest)))) is not None
 
 
 class _Sections:

@@ -181,7 +181,8 @@ class _Search:
         if path in self.files:
             return
         try:
-            relative.encode()
+            for name in (relative, str(given), str(root)):
+                name.encode()
             size = path.stat().st_size
         except UnicodeEncodeError:
             self._report(given, "has a name that is not UTF-8; rename it")

@@ -30,7 +30,7 @@ class _BadRecordError(Exception):
 def read_jsonl(path: Path) -> Iterator[Reading]:
     """One document for each line, and one problem for each line that is none.
 
-    The id is the first of `_id`, `id`, `doc_id`, else the line number; the text is the first of
+    The id is the first of `_id`, `id`, `doc_id`, else `line-<number>`; the text is the first of
     `text`, `contents`, `content`, `body` that is a string; `title` is the title; other scalar
     fields are the metadata. A record with a title and no text (BEIR's corpora have some) is that
     title. Blank lines are skipped. The file is streamed: only the ids seen stay in memory.
@@ -91,11 +91,16 @@ def _split_lines(file: BinaryIO | gzip.GzipFile) -> Iterator[bytes]:
         yield data
 
 
+def _refuse_constant(name: str) -> None:
+    """NaN and Infinity, which Python reads and JSON does not have (RFC 8259, section 6)."""
+    raise ValueError(f"{name} is no JSON number")
+
+
 def _parse_record(data: bytes, line: int, seen: set[str]) -> Document:
     if len(data) > _MAX_LINE:
         raise _BadRecordError(f"is longer than {_MAX_LINE // 2**20} MiB; one record is one line")
     try:
-        record = json.loads(data.decode("utf-8"))
+        record = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise _BadRecordError(
             f"byte {error.start + 1} of the line is not UTF-8; convert the file to UTF-8"
@@ -137,9 +142,9 @@ def _parse_record(data: bytes, line: int, seen: set[str]) -> Document:
 
 
 def _find_id(record: Mapping[str, object], line: int) -> tuple[str | None, str]:
-    """The field that holds the id and the id; None and the line number without one."""
+    """The field that holds the id and the id; without one None and `line-<number>`."""
     for name in _ID_FIELDS:
         value = record.get(name)
         if isinstance(value, str | int) and not isinstance(value, bool) and str(value):
             return name, str(value)
-    return None, str(line)
+    return None, f"line-{line}"

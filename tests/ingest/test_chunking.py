@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -123,7 +124,14 @@ def test_markdown_cuts_are_the_splitters_own() -> None:
     chunks = Chunker(ChunkingConfig(max_tokens=64), PLAIN_TOKENIZER).chunk(
         document(text, "markdown")
     )
-    assert [(c.start, c.text) for c in chunks] == oracle.chunk_indices(text)
+    expected = oracle.chunk_indices(text)
+    # The first piece is a heading by itself and belongs to the text below it.
+    assert expected[0] == (0, "# One")
+    assert (chunks[0].start, chunks[0].text.endswith(expected[1][1])) == (0, True)
+    # The opening fence has no word and belongs to the code below it.
+    fence = [text for _, text in expected].index("```")
+    joined = [*expected[2:fence], (expected[fence][0], f"```\n{expected[fence + 1][1]}")]
+    assert [(c.start, c.text) for c in chunks[1:fence]] == joined
     assert len(chunks) > 10
 
 
@@ -259,3 +267,37 @@ def test_shared_folders(shared_data: Path, name: str, capfd: pytest.CaptureFixtu
                 assert record.document.text[chunk.start : chunk.end] == chunk.text
     assert files == set(found.files)
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_says_nothing_by_itself_is_joined_to_its_neighbour() -> None:
+    code = "\n".join(f"word{n} = some code that is long enough to be cut off" for n in range(8))
+    text = (
+        f"# Title\n\n## Rules\n\n{PROSE[:300]}\n\n```yaml\n{code}\n```\n\n"
+        f'### Miscellaneous\n\n<!-- Old headings. -->\n<a id="old"></a>\n\n{PROSE[:300]}\n\n***\n'
+    )
+    chunks = Chunker(ChunkingConfig(max_tokens=32), PLAIN_TOKENIZER).chunk(
+        document(text, "markdown")
+    )
+    check(text, chunks)
+    lonely = re.compile(r"(?:#+ .*|```.*|<!--.*?-->|<[^>]*>|\W)*")
+    assert [chunk.text for chunk in chunks if lonely.fullmatch(chunk.text)] == []
+    (under,) = [chunk for chunk in chunks if "### Miscellaneous" in chunk.text]
+    assert under.headings == ("Title", "Rules", "Miscellaneous")
+
+
+@pytest.mark.parametrize(
+    "text", ["# Only a heading\n", "```\n```\n", "***\n\n---\n\n# A\n\n## B\n"]
+)
+def test_a_document_of_such_pieces_is_one_chunk(text) -> None:
+    chunks = Chunker(ChunkingConfig(max_tokens=16)).chunk(document(text, "markdown"))
+    assert [chunk.text for chunk in chunks] == [text.strip()]
+
+
+def test_a_code_comment_is_no_heading_to_be_joined(shared_data: Path) -> None:
+    folder = shared_data / "folders" / "docs-prometheus"
+    chunker = Chunker(ChunkingConfig(), PLAIN_TOKENIZER)
+    for path in sorted(folder.rglob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        chunks = chunker.chunk(document(text, "markdown"))
+        if len(chunks) > 1:
+            assert all(re.search(r"\w", chunk.text) for chunk in chunks), path

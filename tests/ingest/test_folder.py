@@ -258,3 +258,16 @@ def test_empty_file_of_any_type_is_one_problem(tmp_path: Path, name: str, conten
     if content == b"":
         expected = "is empty"
     assert record.problem.reason.startswith(expected or "is empty")
+
+
+def test_a_parent_folder_whose_name_is_not_utf8_is_a_problem_of_its_files_only(tmp_path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff"))
+    (odd / "docs").mkdir(parents=True)
+    (odd / "docs" / "a.txt").write_text("alpha")
+    (tmp_path / "good.txt").write_text("beta")
+    found = find_files([tmp_path / "good.txt", odd / "docs" / "a.txt", odd])
+    assert [file.relative for file in found.files] == ["good.txt"]
+    assert {problem.reason for problem in found.problems} == {
+        "has a name that is not UTF-8; rename it"
+    }
+    assert all(problem.path.isprintable() for problem in found.problems)

@@ -17,6 +17,7 @@ from reportlab.pdfgen import canvas
 from search_engine.errors import ReadError
 from search_engine.ingest import jsonl, pdf
 from search_engine.ingest.folder import find_files, read_files
+from search_engine.ingest.jsonl import read_jsonl
 from search_engine.ingest.markdown import outline_markdown
 from search_engine.types import Document
 
@@ -339,8 +340,8 @@ def test_jsonl_records(tmp_path: Path) -> None:
     ] == [
         ("a", "T", "one", 1, {"id": "b", "year": 1999}),
         ("7", "", "two", 2, {"ok": True, "none": None}),
-        ("3", "", "three", 3, {"text": None}),
-        ("5", "", "five", 5, {"doc_id": ""}),
+        ("line-3", "", "three", 3, {"text": None}),
+        ("line-5", "", "five", 5, {"doc_id": ""}),
         ("only-title", "", "Six", 6, {}),
     ]
     assert all(d.single_line and d.source == str(tmp_path / "a.jsonl") for d in documents)
@@ -474,3 +475,18 @@ def test_jsonl_gz_that_is_not(tmp_path: Path) -> None:
         "is not a gzip file; check how it was downloaded",
         None,
     )
+
+
+def test_a_record_without_an_id_never_takes_that_of_another(tmp_path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "one"}\n{"text": "two"}\n{"_id": "2", "text": "three"}\n')
+    readings = [reading.content for reading in read_jsonl(path)]
+    assert [content.doc_id for content in readings] == ["line-1", "line-2", "2"]
+
+
+def test_numbers_that_json_does_not_have_are_named(tmp_path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "one", "score": NaN}\n{"text": "two"}\n')
+    bad, good = (reading.content for reading in read_jsonl(path))
+    assert (bad.line, good.text) == (1, "two")
+    assert "NaN is no JSON number" in bad.reason

@@ -12,6 +12,8 @@ from search_engine.errors import CheckpointError, ModelNotFoundError
 
 SHIPPED = Path(__file__).parent.parent / "models"
 PACKAGES_GROUP = "search_engine.models"
+# Seconds that the hub has to answer.
+HUB_TIMEOUT = 10.0
 
 # The default model comes as data in a package whose code is never imported; the sum is that of
 # the published weights.
@@ -45,8 +47,9 @@ def find_checkpoint(name: str, *, offline: bool = False) -> Path:
     places = "".join(f"\n  - {place}" for place in looked)
     raise ModelNotFoundError(
         f"no model is named {name!r}. Looked for it in:{places}\n"
-        "Give the path of a folder that holds a checkpoint, install a package that brings the "
-        "model, or download it once while online."
+        "Check the spelling. Give the path of a folder that holds a checkpoint, install a package "
+        "that brings the model, or download it once while online; with offline on (--offline) "
+        "the hub is not asked."
     )
 
 
@@ -158,16 +161,32 @@ def _downloaded(name: str, looked: list[str], *, offline: bool) -> Path | None:
     if offline:
         looked.append("the hub: not asked, because offline is on")
         return None
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+    )
 
     for repository in _repositories(name):
         try:
-            wanted = _wanted_files(HfApi().list_repo_files(repository))
-            return Path(snapshot_download(repository, allow_patterns=wanted))
-        except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            looked.append(f"the hub, as {repository}: {reason}")
+            # Not list_repo_files: without a network the library retries that for half a minute.
+            files = HfApi().model_info(repository, timeout=HUB_TIMEOUT).siblings or []
+            wanted = _wanted_files([file.rfilename for file in files])
+            return Path(
+                snapshot_download(repository, allow_patterns=wanted, etag_timeout=HUB_TIMEOUT)
+            )
+        # The transport raises its own classes, and which one it is (requests, httpx, httpx2)
+        # changes between versions of the library.
+        except Exception as error:
+            reason = (str(error).strip() or "no reason given").splitlines()[0]
+            looked.append(
+                f"the hub {constants.ENDPOINT}, as {repository}: {type(error).__name__}: {reason}"
+            )
+            answered = isinstance(error, HfHubHTTPError | HFValidationError)
+            # A hub that cannot be reached is not asked for the other spelling.
+            if not answered or isinstance(error, LocalEntryNotFoundError):
+                return None
     return None
 
 

@@ -38,7 +38,11 @@ class Graph(nn.Module):
         self.trunk = Transformer(load_pretrained(layout), layout=layout)
         self.heads = nn.ModuleList(_load_heads(layout, self.trunk.width))
         if layout.task == "score":
-            self.activation = activation_named(layout.activation, default=self._score_activation())
+            self.activation = activation_named(
+                layout.activation,
+                default=self._score_activation(),
+                source=f"{layout.folder / 'config_sentence_transformers.json'} (or config.json)",
+            )
         self._output = "scores" if layout.task == "score" else "sentence_embedding"
         self.eval()
 

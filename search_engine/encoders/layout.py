@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from search_engine.encoders.checkpoint import sha256_of
 from search_engine.errors import CheckpointError
 
 Task: TypeAlias = Literal["embedding", "sparse", "score"]
 Similarity: TypeAlias = Literal["cosine", "dot", "euclidean", "manhattan"]
+_Kind = TypeVar("_Kind")
 
 TRUNK = "Transformer"
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
@@ -33,6 +34,13 @@ _DEFAULT_HEADS: dict[Task, tuple[str, ...]] = {
     "embedding": ("Pooling",),
     "sparse": ("SpladePooling",),
     "score": (),
+}
+# What JSON calls the kinds that a file or a setting can be of.
+_JSON_NAMES: Mapping[type, str] = {
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+    int: "a whole number",
 }
 # Keys of config.json that say who wrote it, not what it computes.
 _NOTES = frozenset({"_name_or_path", "transformers_version", "architectures", "dtype",
@@ -134,7 +142,7 @@ def read_layout(folder: Path, *, task: Task) -> Layout:
     Raises:
         CheckpointError: a file is missing or malformed, or a path leads out of the folder.
     """
-    entries = _read_json(folder / "modules.json", default=None)
+    entries = read_json(folder / "modules.json", kind=list)
     if entries is None:
         heads = [ModuleSpec(head, folder / f"1_{head}", {}) for head in _DEFAULT_HEADS[task]]
         modules = [ModuleSpec(TRUNK, folder, _trunk_settings(folder)), *heads]
@@ -146,13 +154,19 @@ def read_layout(folder: Path, *, task: Task) -> Layout:
             f"{folder / 'modules.json'}: the first module must be a {TRUNK}, not {found!r}; this "
             "kind of model is not supported."
         )
-    trunk_config = _read_json(modules[0].folder / "config.json", default=None)
-    if not isinstance(trunk_config, dict):
+    trunk_path = modules[0].folder / "config.json"
+    trunk_config = read_json(trunk_path, kind=dict)
+    if trunk_config is None:
         raise CheckpointError(
             f"{modules[0].folder}: config.json of the transformer is missing. Is the download "
             "complete, or is this an adapter without its base model?"
         )
-    settings = _read_json(folder / "config_sentence_transformers.json", default={})
+    path = folder / "config_sentence_transformers.json"
+    settings = read_json(path, kind=dict) or {}
+    prompts = _setting(settings, "prompts", path=path, kind=dict) or {}
+    for name in prompts:
+        _setting(prompts, name, path=path, kind=str)
+    trunk_notes = _setting(trunk_config, "sentence_transformers", path=trunk_path, kind=dict) or {}
     similarity = settings.get("similarity_fn_name")
     return Layout(
         folder=folder,
@@ -160,13 +174,35 @@ def read_layout(folder: Path, *, task: Task) -> Layout:
         modules=tuple(modules),
         trunk_config=trunk_config,
         prompts={"query": "", "document": ""}
-        | {name: prompt or "" for name, prompt in (settings.get("prompts") or {}).items()},
-        default_prompt_name=settings.get("default_prompt_name"),
+        | {name: prompt or "" for name, prompt in prompts.items()},
+        default_prompt_name=_setting(settings, "default_prompt_name", path=path, kind=str),
         similarity=cast(Similarity, similarity) if similarity in SIMILARITIES else "cosine",
         activation=settings.get("activation_fn")
-        or (trunk_config.get("sentence_transformers") or {}).get("activation_fn")
+        or trunk_notes.get("activation_fn")
         or trunk_config.get("sbert_ce_default_activation_function"),
     )
+
+
+def read_json(path: Path, *, kind: type[_Kind]) -> _Kind | None:
+    """The content of a JSON file of a checkpoint, or None where there is no such file.
+
+    Raises:
+        CheckpointError: it cannot be read, or is of another kind than `kind` (dict or list).
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as JSON: {error}. Download or save the model again."
+        ) from error
+    if not isinstance(content, kind):
+        raise CheckpointError(
+            f"{path} must hold {_JSON_NAMES[kind]}, not {str(content)[:80]!r}. Download or save "
+            "the model again."
+        )
+    return content
 
 
 def weight_files(module: ModuleSpec) -> list[Path]:
@@ -188,25 +224,35 @@ def _module_spec(root: Path, entry: Any) -> ModuleSpec:
     if not folder.resolve().is_relative_to(root.resolve()):
         raise CheckpointError(f"{root / 'modules.json'}: path {path!r} leads out of the folder.")
     if not dotted.startswith("sentence_transformers."):
-        return ModuleSpec(dotted, folder, _read_json(folder / "config.json", default={}))
+        return ModuleSpec(dotted, folder, read_json(folder / "config.json", kind=dict) or {})
     name = dotted.rpartition(".")[2]
     if name in (TRUNK, "MLMTransformer"):
         return ModuleSpec(TRUNK, folder, _trunk_settings(folder))
-    return ModuleSpec(name, folder, _read_json(folder / "config.json", default={}))
+    return ModuleSpec(name, folder, read_json(folder / "config.json", kind=dict) or {})
 
 
 def _trunk_settings(folder: Path) -> Mapping[str, Any]:
     for name in _TRUNK_CONFIGS:
-        settings = _read_json(folder / name, default=None)
+        settings = read_json(folder / name, kind=dict)
         if settings is not None:
-            return cast(Mapping[str, Any], settings)
+            longest = _setting(settings, "max_seq_length", path=folder / name, kind=int)
+            if longest is not None and longest < 1:
+                raise CheckpointError(
+                    f"{folder / name}: max_seq_length is {longest}, and must be at least 1; "
+                    "correct it, or remove it to take the tokenizer's."
+                )
+            return settings
     return {}
 
 
-def _read_json(path: Path, *, default: Any) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return default
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}.") from error
+def _setting(
+    settings: Mapping[str, Any], key: str, *, path: Path, kind: type[_Kind]
+) -> _Kind | None:
+    """A setting of the kind that it must be of, or None where it is absent or null."""
+    value = settings.get(key)
+    # In Python, though not in JSON, true and false are integers.
+    if value is None or (isinstance(value, kind) and not isinstance(value, bool)):
+        return value
+    raise CheckpointError(
+        f"{path}: {key!r} must be {_JSON_NAMES[kind]}, not {value!r}; correct it or remove it."
+    )

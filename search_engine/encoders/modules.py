@@ -1,4 +1,4 @@
-"""The modules that a text passes through, as torch modules, and the graph that they make.
+"""The modules that a text passes through, as torch modules; graph.py chains them.
 
 Each takes and returns the features of a batch by name, as Sentence Transformers' modules do, and
 gives the same numbers. A third party's module registers under the type that modules.json writes.
@@ -158,7 +158,11 @@ class Dense(nn.Module):
             int(config.get("in_features", width)),
             int(config["out_features"]),
             bias=bool(config.get("bias", True)),
-            activation=activation_named(config.get("activation_function"), default=nn.Tanh()),
+            activation=activation_named(
+                config.get("activation_function"),
+                default=nn.Tanh(),
+                source=str(folder / "config.json"),
+            ),
             residual=bool(config.get("use_residual", False)),
         )
         load_weights(dense, folder)
@@ -253,15 +257,28 @@ class SpladePooling(nn.Module):
         return saturated
 
 
-def activation_named(dotted: str | None, *, default: nn.Module) -> nn.Module:
+def activation_named(dotted: str | None, *, default: nn.Module, source: str) -> nn.Module:
     """An activation of torch.nn by its dotted path, such as "torch.nn.modules.activation.Tanh".
 
+    Args:
+        source: the file that names it, for the message.
+
     Raises:
-        CheckpointError: the path is not of torch.nn; code elsewhere is never run.
+        CheckpointError: the path is not of torch.nn (code elsewhere is never run), or is a
+            module that cannot be made without settings.
     """
     if dotted is None:
         return default
-    kind = getattr(nn, dotted.rpartition(".")[2], None) if dotted.startswith("torch.") else None
+    known = "write one such as 'torch.nn.modules.activation.Sigmoid'."
+    is_torch = isinstance(dotted, str) and dotted.startswith("torch.")
+    kind = getattr(nn, dotted.rpartition(".")[2], None) if is_torch else None
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise CheckpointError(f"activation {dotted!r} is not one of torch.nn, and is not run.")
-    return kind()
+        raise CheckpointError(
+            f"{source}: activation {dotted!r} is not one of torch.nn, and is not run; {known}"
+        )
+    try:
+        return kind()
+    except TypeError as error:
+        raise CheckpointError(
+            f"{source}: activation {dotted!r} cannot be made without settings ({error}); {known}"
+        ) from error

@@ -6,8 +6,8 @@ a tokenizer.json.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -15,7 +15,7 @@ from tokenizers.normalizers import BertNormalizer, Lowercase
 from tokenizers.normalizers import Sequence as NormalizerSequence
 
 from search_engine.encoders.batching import TokenizedText
-from search_engine.encoders.layout import Layout
+from search_engine.encoders.layout import Layout, read_json
 from search_engine.errors import CheckpointError
 
 # A tokenizer_config.json writes "no limit" as a huge number.
@@ -102,12 +102,7 @@ def _without_surrogates(text: str | tuple[str, str]) -> str | tuple[str, str]:
 
 
 def _read_settings(layout: Layout) -> Mapping[str, Any]:
-    path = layout.trunk.folder / "tokenizer_config.json"
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}.") from error
-    return settings if isinstance(settings, dict) else {}
+    return read_json(layout.trunk.folder / "tokenizer_config.json", kind=dict) or {}
 
 
 def _convert_slow(layout: Layout) -> str:
@@ -152,17 +147,21 @@ def _load(serialized: str, layout: Layout, settings: Mapping[str, Any]) -> Token
 
 def _max_tokens(layout: Layout, settings: Mapping[str, Any]) -> int:
     stated = layout.trunk.config.get("max_seq_length")
-    positions = layout.trunk_config.get("max_position_embeddings") or 0
+    if stated is not None and stated < _NO_LIMIT:
+        return int(stated)
+    folder = layout.trunk.folder
+    positions = _limit(layout.trunk_config, "max_position_embeddings", folder / "config.json")
     if layout.trunk_config.get("model_type") in _OFFSET_POSITIONS:
         positions -= int(layout.trunk_config.get("pad_token_id") or 0) + 1
-    if stated:
-        return int(stated)
-    limits = [
-        int(limit)
-        for limit in (settings.get("model_max_length"), positions)
-        if limit and 0 < limit < _NO_LIMIT
-    ]
-    return min(limits, default=512)
+    length = _limit(settings, "model_max_length", folder / "tokenizer_config.json")
+    return min((int(n) for n in (length, positions) if 0 < n < _NO_LIMIT), default=512)
+
+
+def _limit(settings: Mapping[str, Any], key: str, path: Path) -> float:
+    limit = settings.get(key) or 0
+    if not isinstance(limit, int | float):
+        raise CheckpointError(f"{path}: {key} must be a number, not {limit!r}; correct it.")
+    return limit
 
 
 def _pad_id(tokenizer: Tokenizer, layout: Layout, settings: Mapping[str, Any]) -> int:

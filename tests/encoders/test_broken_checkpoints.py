@@ -17,7 +17,7 @@ from search_engine.encoders.bi_encoder import BiEncoder
 from search_engine.encoders.cross_encoder import CrossEncoder
 from search_engine.encoders.sparse_encoder import SparseEncoder
 from search_engine.errors import CheckpointError
-from tests.encoders.checkpoints import edit_json, write_json, write_trunk
+from tests.encoders.checkpoints import MAX_TOKENS, edit_json, write_json, write_trunk
 
 
 @pytest.fixture
@@ -184,3 +184,51 @@ def test_a_checkpoint_saved_by_a_pickle_of_tensors_has_the_same_vectors(
     (copy / "model.safetensors").unlink()
     assert (open_torch(copy).encode(["a cell"]) == open_torch(bert).encode(["a cell"])).all()
     assert json.loads((copy / "config.json").read_text())["model_type"] == "bert"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("modules.json", 3, "must hold a list"),
+        ("config.json", [], "must hold an object"),
+        ("config_sentence_transformers.json", [], "must hold an object"),
+        ("config_sentence_transformers.json", {"prompts": ["q"]}, "'prompts' must be an object"),
+        ("config_sentence_transformers.json", {"prompts": {"query": 1}}, "'query' must be a text"),
+        ("config_sentence_transformers.json", {"default_prompt_name": []}, "must be a text"),
+        ("sentence_bert_config.json", [1], "must hold an object"),
+        ("sentence_bert_config.json", {"max_seq_length": "x"}, "must be a whole number, not 'x'"),
+        ("sentence_bert_config.json", {"max_seq_length": True}, "must be a whole number"),
+        ("sentence_bert_config.json", {"max_seq_length": -1}, "is -1, and must be at least 1"),
+        ("sentence_bert_config.json", {"max_seq_length": 0}, "is 0, and must be at least 1"),
+        ("tokenizer_config.json", [], "must hold an object"),
+        ("tokenizer_config.json", {"model_max_length": "x"}, "must be a number, not 'x'"),
+    ],
+)
+def test_a_setting_of_the_wrong_kind(copy: Path, name: str, content: object, message: str) -> None:
+    write_json(copy / name, content)
+    with pytest.raises(CheckpointError, match=message) as raised:
+        open_torch(copy)
+    assert str(copy / name) in str(raised.value)
+
+
+def test_a_stated_length_without_limit_is_that_of_the_tokenizer(copy: Path) -> None:
+    write_json(copy / "sentence_bert_config.json", {"max_seq_length": 10**30})
+    assert open_torch(copy).max_tokens == MAX_TOKENS
+
+
+@pytest.mark.parametrize(
+    ("activation", "message"),
+    [
+        ("torch.nn.Linear", r"'torch\.nn\.Linear' cannot be made without settings"),
+        ("os.system", r"'os\.system' is not one of torch\.nn"),
+        (3, "activation 3 is not one of torch"),
+    ],
+)
+def test_an_activation_of_a_cross_encoder_that_is_none(
+    classifier: Path, tmp_path: Path, activation: object, message: str
+) -> None:
+    folder = Path(shutil.copytree(classifier, tmp_path / "copy"))
+    write_json(folder / "config_sentence_transformers.json", {"activation_fn": activation})
+    with pytest.raises(CheckpointError, match=message) as raised:
+        CrossEncoder(str(folder), backend="torch")
+    assert str(folder / "config_sentence_transformers.json") in str(raised.value)

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any, ClassVar
 
 import pytest
 
@@ -83,25 +91,108 @@ def test_a_miss_names_every_place(empty_world: Path) -> None:
         assert place in message
 
 
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
+    """A hub on this machine: answers with `status`; `asked` has the paths of models."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            # The library may ask for more on its own account.
+            if self.path.startswith("/api/models/"):
+                server.asked.append(self.path)
+            if not server.status:
+                return  # hangs up without an answer
+            self.send_response(server.status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Hub(HTTPServer):
+        asked: ClassVar[list[str]] = []
+        status = 404
+
+    server = Hub(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    point_hub_at(monkeypatch, server.server_port)
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def point_hub_at(monkeypatch: pytest.MonkeyPatch, port: int) -> str:
+    endpoint = f"http://127.0.0.1:{port}"
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
+    monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", endpoint)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return endpoint
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 500])
 def test_the_hub_is_asked_last_and_only_online(
-    empty_world: Path, bert: Path, monkeypatch: pytest.MonkeyPatch
+    empty_world: Path, bert: Path, hub: Any, status: int
 ) -> None:
-    asked: list[str] = []
-
-    def list_files(_self: object, repository: str) -> list[str]:
-        asked.append(repository)
-        raise OSError("the network is down")
-
-    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", list_files)
+    hub.status = status
     with pytest.raises(ModelNotFoundError):
         find_checkpoint(NAME, offline=True)
-    assert asked == []
-    with pytest.raises(ModelNotFoundError, match="the network is down"):
+    assert hub.asked == []
+    with pytest.raises(ModelNotFoundError, match=str(status)):
         find_checkpoint(NAME)
-    assert asked == [NAME, f"sentence-transformers/{NAME}"]
+    both = [f"/api/models/{NAME}", f"/api/models/sentence-transformers/{NAME}"]
+    assert hub.asked == both
     put_cached(empty_world, bert)
     find_checkpoint(NAME)
-    assert len(asked) == 2
+    assert hub.asked == both
+
+
+def test_a_hub_that_hangs_up_is_asked_once(empty_world: Path, hub: Any) -> None:
+    hub.status = 0
+    with pytest.raises(ModelNotFoundError, match="RemoteProtocolError"):
+        find_checkpoint(NAME)
+    assert hub.asked == [f"/api/models/{NAME}"]
+
+
+def test_a_hub_out_of_reach_is_a_miss_at_once(
+    empty_world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound but not listening: refuses
+        endpoint = point_hub_at(monkeypatch, closed.getsockname()[1])
+        began = time.monotonic()
+        with pytest.raises(ModelNotFoundError) as raised:
+            find_checkpoint(NAME)
+    # The library's own retries take more than ten seconds.
+    assert time.monotonic() - began < 5
+    message = str(raised.value)
+    assert message.count(endpoint) == 1
+    for part in (f"as {NAME}: ConnectError", str(empty_world / "hub"), "Check the spelling",
+                 "Give the path of a folder", "--offline"):  # fmt: skip
+        assert part in message
+
+
+def test_a_proxy_out_of_reach_is_a_miss(empty_world: Path, tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        program = (
+            "from search_engine import BiEncoder, errors\n"
+            "try:\n    BiEncoder('no-such-model')\n"
+            "except errors.ModelNotFoundError as error:\n    print(error)\n"
+        )
+        kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**kept, "HF_HOME": str(tmp_path), "HF_ENDPOINT": "http://hub.invalid",
+                 "HTTP_PROXY": f"http://127.0.0.1:{port}", "HF_HUB_OFFLINE": "0",
+                 "PYTHONPATH": str(Path(checkpoint.__file__).parents[2])},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "no model is named 'no-such-model'" in done.stdout
+    assert done.stdout.count("the hub http://hub.invalid, as") == 1
 
 
 def test_an_incomplete_download_is_not_taken(empty_world: Path, bert: Path) -> None:

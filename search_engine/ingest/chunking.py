@@ -3,15 +3,19 @@
 How the default numbers go together: the default model reads 256 tokens, two of which are the
 special ones at the ends. A chunk of at most 200 leaves 54 for the title and the heading path that
 `text_format` puts before it. A longer title costs the end of the chunk's text in the dense vector
-only, and the encoder counts that cut; BM25 and the stored text lose nothing. A heading or a fence
-that was cut from its text is joined to it again, out of the same room.
+only, and the encoder counts that cut; BM25 and the stored text lose nothing.
+
+A piece that says nothing by itself (a fence, an anchor, a heading without its text) is joined to
+its neighbour, for otherwise the title and the headings encoded with it would find it above the
+passages that answer. Such a chunk may exceed the size by those few tokens, never by more than the
+same 54: at worst the title and the headings cost it its last tokens, as a long title does.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
@@ -29,12 +33,13 @@ _CHARS_PER_TOKEN = 4
 # within one line. So it gets a window at a time, a small one where lines are long.
 _WINDOW = 65_536
 _SMALL_WINDOW = 4_096
-# Characters of joined pieces without content: they take no more than the 54 tokens of room.
-_MOST_SLIGHT = 200
-_WORD = re.compile(r"\w")
-_TAG = re.compile(r"<!--.*?-->|</?[A-Za-z][^<>]*>", re.DOTALL)
-_FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,}).*$", re.MULTILINE)
 _BREAKS = ("\n\n", "\n\r\n", "\n", "。", ". ", " ")
+
+# Tokens by which a chunk may exceed its size for the sake of pieces without content.
+_ROOM = 54
+_WORD = re.compile(r"[^\W_]")
+_TAG = re.compile(r"<!--.*?-->|</?[A-Za-z][^<>]*>", re.DOTALL)
+_FENCE = re.compile(r"^[ \t]*(?:`{3,}[^`\n]*|~{3,}.*)$", re.MULTILINE)
 
 
 class Chunker:
@@ -55,10 +60,15 @@ class Chunker:
             capacity = config.max_tokens * _CHARS_PER_TOKEN
             self._plain = TextSplitter(capacity)
             self._markdown = MarkdownSplitter(capacity)
+            roomy = capacity + _ROOM * _CHARS_PER_TOKEN
+            self._fits: Callable[[str], bool] = lambda text: len(text) <= roomy
         else:
             count = _TokenCounter(tokenizer, config.max_tokens).count
             self._plain = TextSplitter.from_callback(count, config.max_tokens)
             self._markdown = MarkdownSplitter.from_callback(count, config.max_tokens)
+            most = config.max_tokens + _ROOM
+            count_joined = _TokenCounter(tokenizer, most).count
+            self._fits = lambda text: count_joined(text) <= most
 
     def chunk(self, document: Document) -> list[Chunk]:
         """The chunks of a document, in order; none of a document without text.
@@ -94,66 +104,91 @@ class Chunker:
             for offset, piece in splitter.chunk_indices(text[start:end])
             if not piece.isspace()
         )
-        if document.markup != "markdown":
-            return [Chunk(text[start:end], start, end) for start, end in pieces]
+        marks = _Marks(text, sections.starts) if document.markup == "markdown" else None
         return [
             Chunk(text[start:end], start, end, sections.find_path(content))
-            for start, end, content in _join_slight(text, pieces, sections.starts)
+            for start, end, content in _join_slight(text, pieces, marks, self._fits)
         ]
 
 
-def _join_slight(
-    text: str, pieces: Iterable[tuple[int, int]], headings: Sequence[int]
-) -> Iterator[tuple[int, int, int]]:
-    """Pieces of Markdown, those that say nothing by themselves joined to their neighbours.
+class _Marks:
+    """Where a Markdown text has mark-up that says nothing by itself."""
 
-    A fence without its code, a heading without its text or an anchor would be found by the title
-    and the headings that are encoded with it, above the passages that answer. A heading
-    and the opening of a fence go to what follows, anything else to what stands before.
+    def __init__(self, text: str, headings: Sequence[int]) -> None:
+        self._text = text
+        self._headings = headings
+        self._fences = [match.start() for match in _FENCE.finditer(text)]
+
+    def lead(self, start: int, end: int) -> bool:
+        """Whether a piece without content has a heading in it, or opens a fence."""
+        if self._find_headings(start, end):
+            return True
+        fences = bisect_left(self._fences, start)
+        return fences % 2 == 0 and bisect_left(self._fences, end) - fences == 1
+
+    def cut_out(self, start: int, end: int) -> str:
+        """A piece without its headings, fences, HTML comments and tags."""
+        rest, position = [], start
+        for heading in self._find_headings(start, end):
+            rest.append(self._text[position:heading])
+            line_end = self._text.find("\n", heading, end)
+            position = end if line_end < 0 else line_end
+        rest.append(self._text[position:end])
+        return _FENCE.sub("", _TAG.sub("", "".join(rest)))
+
+    def _find_headings(self, start: int, end: int) -> Sequence[int]:
+        return self._headings[bisect_left(self._headings, start) : bisect_left(self._headings, end)]
+
+
+def _join_slight(
+    text: str,
+    pieces: Iterable[tuple[int, int]],
+    marks: _Marks | None,
+    fits: Callable[[str], bool],
+) -> list[tuple[int, int, int]]:
+    """The pieces, those without content joined to a neighbour where both together fit.
+
+    A heading and the opening of a fence go to what follows, anything else to what stands before;
+    where there is nothing or no room, the other way; without room on either side it stays alone.
 
     Args:
         pieces: start and end of each.
-        headings: where each heading starts.
+        marks: of a Markdown text; in any other, only a piece without a word has no content.
+        fits: whether a text is short enough for a chunk of joined pieces.
 
-    Yields:
+    Returns:
         start, end, and where the first content begins, whose section the chunk belongs to.
     """
-    last: tuple[int, int, int] | None = None
-    waiting: int | None = None
-    end = 0
-    for start, end in pieces:
-        first = start if waiting is None else waiting
-        if end - first > _MOST_SLIGHT or _has_content(text, start, end, headings):
-            if last is not None:
-                yield last
-            last, waiting = (first, end, start), None
-        elif last is None or waiting is not None or _leads(text, start, end, headings):
-            waiting = first
-        else:
-            last = (last[0], end, last[2])
-    if waiting is not None:
-        last = (waiting, end, waiting) if last is None else (last[0], end, last[2])
-    if last is not None:
-        yield last
+    chunks: list[tuple[int, int, int]] = []
+    waiting: list[tuple[int, int]] = []
 
-
-def _leads(text: str, start: int, end: int, headings: Sequence[int]) -> bool:
-    """Whether a piece without content has a heading in it, or opens a fence."""
-    if bisect_left(headings, start) < bisect_left(headings, end):
+    def join_before(end: int) -> bool:
+        if not chunks or not fits(text[chunks[-1][0] : end]):
+            return False
+        chunks[-1] = (chunks[-1][0], end, chunks[-1][2])
         return True
-    fences = len(_FENCE.findall(text, 0, start))
-    return fences % 2 == 0 and _FENCE.search(text, start, end) is not None
 
+    def release_first() -> None:
+        start, end = waiting.pop(0)
+        if not join_before(end):
+            chunks.append((start, end, start))
 
-def _has_content(text: str, start: int, end: int, headings: Sequence[int]) -> bool:
-    """Whether there is a word in a piece beside headings, fences, HTML comments and tags."""
-    rest, position = [], start
-    for heading in headings[bisect_left(headings, start) : bisect_left(headings, end)]:
-        rest.append(text[position:heading])
-        line_end = text.find("\n", heading, end)
-        position = end if line_end < 0 else line_end
-    rest.append(text[position:end])
-    return _WORD.search(_FENCE.sub("", _TAG.sub("", "".join(rest)))) is not None
+    for start, end in pieces:
+        content = text[start:end] if marks is None else marks.cut_out(start, end)
+        slight = _WORD.search(content) is None
+        leads = marks is not None and marks.lead(start, end)
+        if slight and not waiting and not leads and join_before(end):
+            continue
+        while waiting and not fits(text[waiting[0][0] : end]):
+            release_first()
+        if slight:
+            waiting.append((start, end))
+        else:
+            chunks.append((waiting[0][0] if waiting else start, end, start))
+            waiting.clear()
+    while waiting:
+        release_first()
+    return chunks
 
 
 class _Sections:

@@ -76,24 +76,30 @@ class OpenVINOBackend:
         return self._compile("LATENCY")
 
     def run(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
-        """The output of each batch, float32 [b, width], in the order in which they finish."""
+        """The output of each batch, float32 [b, width], in the order of the batches."""
         with self._compiling:
-            queue = openvino.AsyncInferQueue(self._for_throughput)
-        finished: deque[tuple[Batch, NDArray[np.float32]]] = deque()
-
-        def keep(request: Any, batch: Batch) -> None:
-            # Copied: the request's memory is written again by the next batch.
-            finished.append((batch, np.array(request.get_output_tensor(0).data, np.float32)))
-
-        queue.set_callback(keep)
+            compiled = self._for_throughput
+        # Requests without callbacks: AsyncInferQueue calls back into Python, and when the queue is
+        # destroyed while the last callback still waits for the interpreter's lock, both hang.
+        count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        idle = [compiled.create_infer_request() for _ in range(count)]
+        running: deque[tuple[Any, Batch]] = deque()
         try:
             for batch in batches:
-                queue.start_async([batch.inputs[name] for name in self._input_names], batch)
-                while finished:
-                    yield finished.popleft()
+                if not idle:
+                    request, done = running.popleft()
+                    output = _wait(request)
+                    idle.append(request)
+                    yield done, output
+                request = idle.pop()
+                request.start_async([batch.inputs[name] for name in self._input_names])
+                running.append((request, batch))
+            while running:
+                request, done = running.popleft()
+                yield done, _wait(request)
         finally:
-            queue.wait_all()
-        yield from finished
+            for request, _ in running:
+                request.wait()
 
     def run_one(self, batch: Batch) -> NDArray[np.float32]:
         """The output of one batch, float32 [b, width]."""
@@ -103,6 +109,12 @@ class OpenVINOBackend:
                 request = self._per_thread.request = self._for_latency.create_infer_request()
         request.infer([batch.inputs[name] for name in self._input_names])
         return np.array(request.get_output_tensor(0).data, np.float32)
+
+
+def _wait(request: Any) -> NDArray[np.float32]:
+    request.wait()
+    # Copied: the request's memory is written again by the next batch.
+    return np.array(request.get_output_tensor(0).data, np.float32)
 
 
 def cache_folder() -> Path:

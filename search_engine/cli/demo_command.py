@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import typer
@@ -34,9 +35,11 @@ def demo(offline: OfflineOption = False) -> None:
             console.rule(question, align="left")
             print_response(console, engine.search(question, 3))
             console.print()
-    typer.echo("Ask more:        search-cli query --index python-docs")
-    typer.echo("Open the page:   search-cli ui --index python-docs")
-    typer.echo("Your documents:  search-cli index PATH --index NAME")
+    # As it was started: after `make demo` it is not on the PATH.
+    program = sys.argv[0]
+    typer.echo(f"Ask more:        {program} query --index {NAME}")
+    typer.echo(f"Open the page:   {program} ui --index {NAME}")
+    typer.echo(f"Your documents:  {program} index PATH --index NAME")
 
 
 def _demo_index(compute: Compute) -> SearchEngine:

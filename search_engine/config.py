@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Leg: TypeAlias = Literal["dense", "bm25", "splade"]
+Precision: TypeAlias = Literal["float32", "float16", "int8"]
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 
 
@@ -38,10 +39,18 @@ class DenseConfig(_Settings):
     Attributes:
         model: name or folder of a bi-encoder.
         kind: how its vectors are indexed, a name of the dense kinds' registry.
+        precision: how each value of a vector is stored.
+        m: links of a vector in a graph; twice as many in its lowest layer.
+        ef_construction: candidates looked at for the links of a vector.
+        ef_search: candidates looked at for a query; more find more, and take longer.
     """
 
     model: str = DEFAULT_MODEL
     kind: str = "flat"
+    precision: Precision = "float32"
+    m: int = Field(default=32, ge=2, le=128)
+    ef_construction: int = Field(default=200, ge=1)
+    ef_search: int = Field(default=128, ge=1)
 
 
 class BM25Config(_Settings):

@@ -9,20 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from search_engine.config import Config
 from search_engine.errors import ConfigError
-from search_engine.index.analysis import Analyzer
-from search_engine.index.commit import EncodedDocument
 from search_engine.index.writer import IndexWriter
-from search_engine.ingest.chunking import Chunker
-from search_engine.ingest.text_format import format_text
-from search_engine.types import Chunk, Document, SparseVectors
-
-if TYPE_CHECKING:
-    from search_engine.encoders.bi_encoder import BiEncoder
-    from search_engine.encoders.sparse_encoder import SparseEncoder
+from search_engine.legs import Legs
+from search_engine.types import Chunk, Document
 
 # So many chunks are encoded together: enough to sort by length, few enough to be a few seconds.
 ENCODE_CHUNKS = 500
@@ -56,7 +48,7 @@ class DocumentWriter:
     Args:
         writer: where the encoded documents go.
         config: of the index.
-        chunker, dense, splade, analyzer: as the configuration asks; None where a leg is off.
+        legs: what the configuration names.
         on_progress: called after each batch that was encoded.
     """
 
@@ -65,21 +57,16 @@ class DocumentWriter:
         writer: IndexWriter,
         config: Config,
         *,
-        chunker: Chunker,
-        dense: BiEncoder | None,
-        splade: SparseEncoder | None,
-        analyzer: Analyzer | None,
+        legs: Legs,
         on_progress: Callable[[WriterCounts], None] | None = None,
     ) -> None:
         self.counts = WriterCounts()
         self._writer = writer
         self._config = config
-        self._chunker = chunker
-        self._dense = dense
-        self._splade = splade
-        self._analyzer = analyzer
+        self._legs = legs
+        self._cut = legs.cutter(config)
         self._on_progress = on_progress
-        self._truncated_before = dense.truncated_texts if dense else 0
+        self._truncated_before = legs.truncated_texts
         self._waiting: dict[str, tuple[Document, str, list[Chunk]]] = {}
         self._waiting_chunks = 0
 
@@ -114,7 +101,7 @@ class DocumentWriter:
                 "or half of a surrogate pair); give the document another id"
             )
         document = _storable(document)
-        content_hash = _content_hash(document)
+        content_hash = content_hash_of(document)
         waiting = self._waiting.get(document.doc_id)
         before = waiting[1] if waiting else self._writer.content_hash(document.doc_id)
         if before == content_hash:
@@ -126,8 +113,7 @@ class DocumentWriter:
             self.counts.replaced += 1
         if waiting:
             self._forget(waiting[2])
-        # A document without text can still be found by its title.
-        chunks = self._chunker.chunk(document) or [Chunk("", 0, 0)]
+        chunks = self._cut(document)
         self._waiting[document.doc_id] = (document, content_hash, chunks)
         self._waiting_chunks += len(chunks)
         self.counts.chunks += len(chunks)
@@ -158,53 +144,17 @@ class DocumentWriter:
         self._writer.commit()
 
     def _encode(self) -> None:
-        waiting = list(self._waiting.values())
-        texts = [
-            format_text(
-                self._config.text_format,
-                title=document.title,
-                headings=chunk.headings,
-                text=chunk.text,
-            )
-            for document, _, chunks in waiting
-            for chunk in chunks
-        ]
-        dense, splade = self._dense, self._splade
-        vectors = dense.encode_document(texts, on_batch=self._advance) if dense else None
-        impacts = splade.encode_document(texts) if splade else None
-        terms = [self._analyzer.terms(text) for text in texts] if self._analyzer else None
-        if dense:
-            self.counts.truncated = dense.truncated_texts - self._truncated_before
-        else:
-            self._advance(len(texts))
-        start = 0
-        for document, content_hash, chunks in waiting:
-            end = start + len(chunks)
-            self._writer.add(
-                EncodedDocument(
-                    document,
-                    content_hash,
-                    chunks,
-                    vectors=None if vectors is None else vectors[start:end],
-                    terms=None if terms is None else terms[start:end],
-                    impacts=None if impacts is None else _rows(impacts, start, end),
-                )
-            )
-            start = end
+        for encoded in self._legs.encode(
+            self._config, list(self._waiting.values()), on_batch=self._advance
+        ):
+            self._writer.add(encoded)
+        self.counts.truncated = self._legs.truncated_texts - self._truncated_before
         self._waiting, self._waiting_chunks = {}, 0
 
     def _advance(self, encoded: int) -> None:
         self.counts.encoded += encoded
         if self._on_progress:
             self._on_progress(self.counts)
-
-
-def _rows(vectors: SparseVectors, start: int, end: int) -> SparseVectors:
-    indptr = vectors.indptr[start : end + 1]
-    entries = slice(int(indptr[0]), int(indptr[-1]))
-    return SparseVectors(
-        indptr - indptr[0], vectors.indices[entries], vectors.weights[entries], vectors.size
-    )
 
 
 def _storable(document: Document) -> Document:
@@ -214,7 +164,7 @@ def _storable(document: Document) -> Document:
     return replace(document, text=text, title=title, source=source)
 
 
-def _content_hash(document: Document) -> str:
+def content_hash_of(document: Document) -> str:
     """Hex digest of all that a reader found, but for the path by which the file was reached."""
     content = (
         document.title,

@@ -3,6 +3,7 @@
     SearchEngineError
     ├── ConfigError                 a setting is wrong, or two settings contradict each other
     ├── UnknownNameError            a registry has no entry of that name
+    ├── FilterError                 a condition on metadata cannot be read
     ├── ModelError
     │   ├── ModelNotFoundError      no folder, package, cache or hub has a model of that name
     │   └── CheckpointError         a checkpoint that is there cannot be read or is not supported
@@ -15,7 +16,11 @@
         ├── IndexFormatError        the index was written in a format this version does not read
         ├── IndexLockedError        another writer held the lock until the timeout
         ├── IndexReadOnlyError      the place cannot be written to
-        └── EncoderMismatchError    the index was built by another encoder than the one given
+        ├── SnapshotGoneError       what was being read was removed meanwhile
+        ├── EncoderMismatchError    the index was built by another encoder than the one given
+        └── GenerationError         a generation cannot be built, promoted or rolled back to
+            ├── GenerationBehindError   it lacks documents that the index has
+            └── GenerationChangedError  another generation went live meanwhile
 
 Messages say what was wrong, where, and what to do about it.
 """
@@ -33,6 +38,10 @@ class ConfigError(SearchEngineError):
 
 class UnknownNameError(SearchEngineError):
     """A registry has no entry of that name; the message lists those it has."""
+
+
+class FilterError(SearchEngineError):
+    """A condition on metadata cannot be read; the message says where and what is allowed."""
 
 
 class ModelError(SearchEngineError):
@@ -96,5 +105,21 @@ class IndexReadOnlyError(IndexStoreError):
     """The place cannot be written to."""
 
 
+class SnapshotGoneError(IndexStoreError):
+    """What was being read was removed meanwhile: the index moved on."""
+
+
 class EncoderMismatchError(IndexStoreError):
     """The index was built by another encoder than the one that was given."""
+
+
+class GenerationError(IndexStoreError):
+    """A generation cannot be built, promoted or rolled back to."""
+
+
+class GenerationBehindError(GenerationError):
+    """A generation lacks documents that the index has."""
+
+
+class GenerationChangedError(GenerationError):
+    """Another generation went live while something was done with the one before it."""

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from search_engine.config import Config
+from search_engine.index.creation import create_index
+from search_engine.index.generation import Generation
+from tests.index.documents import DIMENSION
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -21,3 +27,15 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("../shared/data is not here")
     return folder
+
+
+@pytest.fixture
+def make_index(tmp_path: Path) -> Callable[[str], Path]:
+    """Makes an empty index of 8-dimensional vectors and BM25."""
+
+    def make(name: str = "index") -> Path:
+        folder = tmp_path / name
+        create_index(folder, Generation(1, "f" * 64, Config(), DIMENSION, "dot"))
+        return folder
+
+    return make

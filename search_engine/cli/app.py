@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from search_engine.cli.backup_command import backup, restore
+from search_engine.cli.compact_command import compact
 from search_engine.cli.delete_command import delete
 from search_engine.cli.demo_command import demo
+from search_engine.cli.doctor_command import doctor
 from search_engine.cli.evaluate_command import evaluate
+from search_engine.cli.generation_commands import promote, rebuild, rollback
 from search_engine.cli.index_command import index
 from search_engine.cli.info_command import info
 from search_engine.cli.list_command import list_
@@ -27,5 +31,12 @@ app.command()(evaluate)
 app.command()(info)
 app.command(name="list")(list_)
 app.command()(delete)
+app.command()(compact)
+app.command()(doctor)
+app.command()(backup)
+app.command()(restore)
+app.command()(rebuild)
+app.command()(promote)
+app.command()(rollback)
 app.command()(demo)
 app.command()(ui)

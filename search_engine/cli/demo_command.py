@@ -48,7 +48,7 @@ def _demo_index(compute: Compute) -> SearchEngine:
     It is built beside its final place and moved there when it is whole, so that a demo that was
     interrupted goes on where it stopped instead of answering from half an index.
     """
-    from search_engine.cli.index_command import open_or_create
+    from search_engine.cli.settings import open_or_create
     from search_engine.search import SearchEngine
 
     folder = index_folder(NAME)

@@ -51,15 +51,15 @@ def evaluate(
 
     The corpus is indexed under indexes/evaluate-NAME-CHUNKING and kept for the next time.
     """
-    from search_engine.cli.index_command import choose_settings, open_or_create
     from search_engine.cli.progress import counting_progress
+    from search_engine.cli.settings import asked_settings, open_or_create
     from search_engine.evaluation.datasets import load_dataset
     from search_engine.evaluation.evaluator import evaluate as evaluate_engine
 
     dataset = load_dataset(directory, split=split, offline=offline)
     if run_file is not None:
         run_file.parent.mkdir(parents=True, exist_ok=True)
-    settings = choose_settings(model, splade, reranker, chunking)
+    settings = asked_settings(model=model, splade=splade, reranker=reranker, chunking=chunking)
     # A hub data set has a slash in its name, and so may a model.
     parts = [dataset.name, chunking.value, *filter(None, (model, splade, reranker))]
     folder = indexes_root() / "-".join(["evaluate", *(part.replace("/", "-") for part in parts)])

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,14 +18,16 @@ from search_engine.cli.options import (
     DtypeOption,
     IndexOption,
     JsonOption,
+    KindOption,
     OfflineOption,
+    PrecisionOption,
     compute,
 )
 from search_engine.cli.places import index_folder
-from search_engine.errors import ConfigError, IndexExistsError, ReadError
+from search_engine.cli.settings import asked_settings, open_or_create
+from search_engine.errors import ReadError
 
 if TYPE_CHECKING:
-    from search_engine.config import Compute
     from search_engine.document_writer import WriterCounts
     from search_engine.ingest.folder import FoundFiles
     from search_engine.search import SearchEngine
@@ -42,6 +42,8 @@ def index(
     model: Annotated[
         str | None, typer.Option(help="Bi-encoder, a name or a folder (new indexes only).")
     ] = None,
+    kind: KindOption = None,
+    precision: PrecisionOption = None,
     splade: Annotated[
         str | None, typer.Option(help="Also index by this SPLADE model (new indexes only).")
     ] = None,
@@ -65,7 +67,14 @@ def index(
     found = find_files(paths)
     problems = list(found.problems)
     started = time.perf_counter()
-    asked = choose_settings(model, splade, reranker, chunking)
+    asked = asked_settings(
+        model=model,
+        kind=kind,
+        precision=precision,
+        splade=splade,
+        reranker=reranker,
+        chunking=chunking,
+    )
     options = compute(backend, dtype, device=device, offline=offline)
     counts = WriterCounts()
     if found.files:
@@ -74,51 +83,6 @@ def index(
     _report(index, counts, problems, found, time.perf_counter() - started, as_json=as_json)
     if problems:
         raise typer.Exit(SOME_NOT_READ)
-
-
-def choose_settings(
-    model: str | None, splade: str | None, reranker: str | None, chunking: Chunking | None
-) -> dict[str, object]:
-    """The settings that were asked for, by their name in Config."""
-    from search_engine.config import ChunkingConfig, DenseConfig, RerankConfig, SpladeConfig
-
-    asked: dict[str, object] = {}
-    if model is not None:
-        asked["dense"] = DenseConfig(model=model)
-    if splade is not None:
-        asked["splade"] = SpladeConfig(model=splade)
-    if reranker is not None:
-        asked["rerank"] = RerankConfig(model=reranker)
-    if chunking is not None:
-        asked["chunking"] = ChunkingConfig(strategy=chunking.value)
-    return asked
-
-
-def open_or_create(folder: Path, asked: dict[str, object], options: Compute) -> SearchEngine:
-    """The index at a folder, made with the settings asked for if there is none.
-
-    Raises:
-        ConfigError: there is one, and its settings are others.
-    """
-    from search_engine.config import Config
-    from search_engine.search import SearchEngine
-
-    if not (folder / "index.db").exists():
-        with suppress(IndexExistsError):
-            return SearchEngine.create(
-                folder, config=Config().model_copy(update=asked), compute=options
-            )
-    # It was there, or another process has made it meanwhile.
-    engine = SearchEngine.open(folder, compute=options)
-    for name, value in asked.items():
-        if getattr(engine.config, name) != value:
-            engine.close()
-            raise ConfigError(
-                f"the index at {folder} was made with {name} = {getattr(engine.config, name)}, "
-                f"not {value}; leave the option out to add to this index, or choose another name "
-                "for --index"
-            )
-    return engine
 
 
 def _write(engine: SearchEngine, found: FoundFiles, problems: list[ReadError]) -> WriterCounts:

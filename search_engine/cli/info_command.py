@@ -7,12 +7,13 @@ import json
 import typer
 
 from search_engine.cli.options import IndexOption, JsonOption
-from search_engine.cli.places import existing_index
+from search_engine.cli.places import existing_index, size_of
 
 
 def info(index: IndexOption, as_json: JsonOption = False) -> None:
     """Show what an index holds and how it was made."""
     from search_engine.index.reader import IndexReader
+    from search_engine.rebuild import generations
 
     folder = existing_index(index)
     with IndexReader(folder) as reader:
@@ -23,10 +24,11 @@ def info(index: IndexOption, as_json: JsonOption = False) -> None:
             "documents": reader.document_count(),
             "chunks": reader.snapshot.chunk_count,
             "segments": len(reader.snapshot.segments),
-            "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+            "bytes": size_of(folder),
             "generation": generation.name,
             "dimension": generation.dimension,
             "similarity": generation.similarity,
+            "generations": {each.name: state for each, state in generations(folder)},
             "config": generation.config.model_dump(),
         }
     if as_json:

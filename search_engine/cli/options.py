@@ -49,6 +49,22 @@ class Dtype(StrEnum):
     BFLOAT16 = "bfloat16"
 
 
+class Kind(StrEnum):
+    """How dense vectors are indexed."""
+
+    FLAT = "flat"
+    HNSW = "hnsw"
+    HNSWLIB = "hnswlib"
+
+
+class Precision(StrEnum):
+    """How dense vectors are stored."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    INT8 = "int8"
+
+
 class Chunking(StrEnum):
     """How documents are cut."""
 
@@ -62,12 +78,41 @@ BackendOption: TypeAlias = Annotated[
 DtypeOption: TypeAlias = Annotated[
     Dtype, typer.Option(help="What they compute in; auto is bfloat16 where the processor has it.")
 ]
+KindOption: TypeAlias = Annotated[
+    Kind | None,
+    typer.Option(
+        help="Compare every dense vector (flat), or search a graph (new indexes only).",
+    ),
+]
+PrecisionOption: TypeAlias = Annotated[
+    Precision | None, typer.Option(help="How dense vectors are stored (new indexes only).")
+]
+WhereOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Only documents whose metadata meets a condition: lang=de, year>=2020, "
+        "'lang in (de, en)', 'not draft=true'. May be given several times; all must hold.",
+    ),
+]
 DeviceOption: TypeAlias = Annotated[
     str | None, typer.Option(help="A torch device such as cuda; the processor by default.")
 ]
 ChunkingOption: TypeAlias = Annotated[
     Chunking, typer.Option(help="Cut documents where they may be cut, or leave them whole.")
 ]
+
+
+def conditions(where: list[str] | None) -> dict[str, object] | None:
+    """The conditions that were typed, as one.
+
+    Raises:
+        FilterError: one of them cannot be read.
+    """
+    if not where:
+        return None
+    from search_engine.filter_syntax import parse_where
+
+    return {"$and": [parse_where(each) for each in where]}
 
 
 def compute(backend: Backend, dtype: Dtype, *, device: str | None, offline: bool) -> Compute:

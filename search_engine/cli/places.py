@@ -35,6 +35,11 @@ def index_names() -> list[str]:
     )
 
 
+def size_of(folder: Path) -> int:
+    """Bytes of all files of an index."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def existing_index(name: str) -> Path:
     """The folder of an index that is there.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -65,6 +65,14 @@ def counting_progress(description: str, total: int, *, unit: str) -> Iterator[Pr
     with _bar() as progress:
         progress.add_task(description, total=total, unit=unit)
         yield progress
+
+
+@contextmanager
+def document_progress(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar over stored documents; call what it gives with those done and those to do."""
+    with _bar() as progress:
+        task = progress.add_task(description, total=None, unit="documents")
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _bar() -> Progress:

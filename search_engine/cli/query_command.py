@@ -17,7 +17,9 @@ from search_engine.cli.options import (
     IndexOption,
     JsonOption,
     OfflineOption,
+    WhereOption,
     compute,
+    conditions,
 )
 from search_engine.cli.places import existing_index
 
@@ -31,6 +33,7 @@ def query(
         str | None, typer.Argument(help="The question; without one, a prompt opens.")
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many results.")] = 10,
+    where: WhereOption = None,
     rerank: Annotated[bool, typer.Option(help="Rerank by the index's cross-encoder.")] = True,
     backend: BackendOption = Backend.AUTO,
     dtype: DtypeOption = Dtype.AUTO,
@@ -42,16 +45,17 @@ def query(
     from search_engine.search import SearchEngine
 
     folder = existing_index(index)
+    condition = conditions(where)
     options = compute(backend, dtype, device=device, offline=offline)
     with SearchEngine.open(folder, compute=options) as engine:
         if question is not None:
-            notes = _answer(engine, question, k, rerank=rerank, as_json=as_json)
+            notes = _answer(engine, question, k, condition, rerank=rerank, as_json=as_json)
             _print_notes(notes, as_json=as_json)
             return
         told: tuple[str, ...] = ()
         while (line := _ask()) is not None:
             if line.strip():
-                notes = _answer(engine, line, k, rerank=rerank, as_json=as_json)
+                notes = _answer(engine, line, k, condition, rerank=rerank, as_json=as_json)
                 if notes != told:
                     _print_notes(notes, as_json=as_json)
                 told = notes
@@ -75,7 +79,13 @@ def _ask() -> str | None:
 
 
 def _answer(
-    engine: SearchEngine, question: str, k: int, *, rerank: bool, as_json: bool
+    engine: SearchEngine,
+    question: str,
+    k: int,
+    where: dict[str, object] | None,
+    *,
+    rerank: bool,
+    as_json: bool,
 ) -> tuple[str, ...]:
     """Ask, print the answer, and return the notes that came with it."""
     from rich.console import Console
@@ -84,7 +94,7 @@ def _answer(
 
     # What a terminal of another encoding typed is no text; U+FFFD stands where it was.
     question = question.encode("utf-8", "replace").decode()
-    response = engine.search(question, k, rerank=rerank)
+    response = engine.search(question, k, where=where, rerank=rerank)
     if as_json:
         typer.echo(json.dumps(results.as_json(response), ensure_ascii=False))
     else:

@@ -1,11 +1,9 @@
-"""The one transaction that is a commit."""
+"""The transactions that are commits: each is the one place that decides what an index holds."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,28 +11,10 @@ import sqlite_utils
 from numpy.typing import NDArray
 
 from search_engine.index.database import write_transaction
+from search_engine.index.encoded import EncodedDocument
 from search_engine.index.generation import Generation
 from search_engine.index.schema import read_config, write_config
-from search_engine.types import Chunk, Document, SparseVectors
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedDocument:
-    """A document with all that is stored of it.
-
-    Attributes:
-        content_hash: of everything that came from outside; the same hash means nothing changed.
-        vectors: float32 [chunks, dim], or None without a dense leg.
-        terms: how often each chunk has each term, or None without BM25.
-        impacts: a row for each chunk, or None without SPLADE.
-    """
-
-    document: Document
-    content_hash: str
-    chunks: Sequence[Chunk]
-    vectors: NDArray[np.float32] | None
-    terms: Sequence[Counter[str]] | None
-    impacts: SparseVectors | None
+from search_engine.types import Chunk, Document
 
 
 class Numbers(NamedTuple):
@@ -47,29 +27,37 @@ class Numbers(NamedTuple):
 
 def next_numbers(db: sqlite_utils.Database) -> Numbers:
     """Numbers for the coming commit; the caller holds the write lock until it is made."""
-    last = db.execute("SELECT max(document_id) FROM documents").fetchone()[0]
     return Numbers(
         commit=int(read_config(db, "commit")) + 1,
         chunk_id=int(read_config(db, "next_chunk_id")),
-        document_id=(last or 0) + 1,
+        document_id=int(read_config(db, "next_document_id")),
     )
 
 
-def commit_rows(
+class NewSegment(NamedTuple):
+    """A segment that was written and that a commit names."""
+
+    segment_id: str
+    sha256: str
+    chunk_count: int
+
+
+def commit_documents(
     db: sqlite_utils.Database,
     numbers: Numbers,
     generation: Generation,
     *,
     added: Sequence[EncodedDocument],
     deleted: Iterable[str],
-    segment: tuple[str, str] | None,
+    segment: NewSegment | None,
 ) -> None:
-    """Insert the documents, their chunks and the segment (id, sha256); end what they replace."""
-    chunk_count = sum(len(each.chunks) for each in added)
+    """Insert the documents, their chunks and the segment; end what they replace.
+
+    The documents' chunks end in every generation.
+    """
     gone = json.dumps([*deleted, *(each.document.doc_id for each in added)])
     with write_transaction(db):
-        write_config(db, "commit", str(numbers.commit))
-        write_config(db, "next_chunk_id", str(numbers.chunk_id + chunk_count))
+        _number(db, numbers, segment)
         db.execute(
             "UPDATE chunks SET died = ? WHERE died IS NULL AND document_id IN (SELECT document_id "
             "FROM documents WHERE died IS NULL AND doc_id IN (SELECT value FROM json_each(?)))",
@@ -86,17 +74,107 @@ def commit_rows(
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             _document_rows(added, numbers),
         )
-        db.conn.executemany(
-            'INSERT INTO chunks (chunk_id, document_id, generation_id, start, "end", headings, '
-            "line, born) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            _chunk_rows(added, numbers, generation),
+        write_config(db, "next_document_id", str(numbers.document_id + len(added)))
+        _insert_chunks(db, numbers, generation, list(enumerate(added, numbers.document_id)))
+        _insert_segment(db, numbers.commit, generation, segment)
+
+
+def commit_chunks(
+    db: sqlite_utils.Database,
+    numbers: Numbers,
+    generation: Generation,
+    *,
+    encoded: Sequence[tuple[int, EncodedDocument]],
+    segment: NewSegment,
+) -> None:
+    """Give stored documents (the ids of their rows come first) their chunks in a generation."""
+    with write_transaction(db):
+        _number(db, numbers, segment)
+        db.execute(
+            "UPDATE chunks SET died = ? WHERE died IS NULL AND generation_id = ? "
+            "AND document_id IN (SELECT value FROM json_each(?))",
+            [
+                numbers.commit,
+                generation.generation_id,
+                json.dumps([document_id for document_id, _ in encoded]),
+            ],
         )
-        if segment is not None:
+        _insert_chunks(db, numbers, generation, encoded)
+        _insert_segment(db, numbers.commit, generation, segment)
+
+
+def commit_merge(
+    db: sqlite_utils.Database,
+    generation: Generation,
+    *,
+    sources: Sequence[str],
+    merged: NewSegment | None,
+    ranges: NDArray[np.float32] | None = None,
+) -> bool:
+    """Put a merged segment in the place of its sources; False where one of them is gone already.
+
+    Args:
+        merged: None where no chunk of the sources is alive.
+        ranges: float32 [2, dim], those by which the merged vectors were coded, if they are new.
+    """
+    named = json.dumps(list(sources))
+    with write_transaction(db):
+        alive = db.execute(
+            "SELECT count(*) FROM segments "
+            "WHERE died IS NULL AND segment_id IN (SELECT value FROM json_each(?))",
+            [named],
+        ).fetchone()[0]
+        if alive != len(sources):
+            return False
+        commit = int(read_config(db, "commit")) + 1
+        db.execute(
+            "UPDATE segments SET died = ? WHERE segment_id IN (SELECT value FROM json_each(?))",
+            [commit, named],
+        )
+        write_config(db, "commit", str(commit))
+        _insert_segment(db, commit, generation, merged)
+        if ranges is not None:
             db.execute(
-                "INSERT INTO segments (segment_id, generation_id, chunk_count, sha256, born) "
-                "VALUES (?, ?, ?, ?, ?)",
-                [segment[0], generation.generation_id, chunk_count, segment[1], numbers.commit],
+                "UPDATE generations SET ranges = ? WHERE generation_id = ?",
+                [ranges.astype("<f4").tobytes(), generation.generation_id],
             )
+    return True
+
+
+def _number(db: sqlite_utils.Database, numbers: Numbers, segment: NewSegment | None) -> None:
+    write_config(db, "commit", str(numbers.commit))
+    chunk_count = 0 if segment is None else segment.chunk_count
+    write_config(db, "next_chunk_id", str(numbers.chunk_id + chunk_count))
+
+
+def _insert_segment(
+    db: sqlite_utils.Database, commit: int, generation: Generation, segment: NewSegment | None
+) -> None:
+    if segment is not None:
+        db.execute(
+            "INSERT INTO segments (segment_id, generation_id, chunk_count, sha256, born) "
+            "VALUES (?, ?, ?, ?, ?)",
+            [
+                segment.segment_id,
+                generation.generation_id,
+                segment.chunk_count,
+                segment.sha256,
+                commit,
+            ],
+        )
+
+
+def _insert_chunks(
+    db: sqlite_utils.Database,
+    numbers: Numbers,
+    generation: Generation,
+    encoded: Sequence[tuple[int, EncodedDocument]],
+) -> None:
+    db.conn.executemany(
+        'INSERT INTO chunks (chunk_id, document_id, generation_id, start, "end", headings, '
+        "line, born) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        _chunk_rows(encoded, numbers, generation),
+    )
 
 
 def _document_rows(added: Sequence[EncodedDocument], numbers: Numbers) -> Iterator[tuple[Any, ...]]:
@@ -119,10 +197,10 @@ def _document_rows(added: Sequence[EncodedDocument], numbers: Numbers) -> Iterat
 
 
 def _chunk_rows(
-    added: Sequence[EncodedDocument], numbers: Numbers, generation: Generation
+    encoded: Sequence[tuple[int, EncodedDocument]], numbers: Numbers, generation: Generation
 ) -> Iterator[tuple[Any, ...]]:
     chunk_id = numbers.chunk_id
-    for document_id, each in enumerate(added, start=numbers.document_id):
+    for document_id, each in encoded:
         lines = _lines(each.document, each.chunks)
         for chunk, line in zip(each.chunks, lines, strict=True):
             yield (

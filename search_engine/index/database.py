@@ -21,10 +21,12 @@ from search_engine.errors import (
     IndexReadOnlyError,
     IndexStoreError,
 )
-from search_engine.index.schema import check_format, create_tables
+from search_engine.index.schema import FORMAT_VERSION, create_tables
+from search_engine.index.upgrade import format_version, present_as_current, upgrade
 
 FILE_NAME = "index.db"
 BUSY_TIMEOUT_SECONDS = 30.0
+_LOG_BYTES = 16 << 20
 _UNFINISHED = ".unfinished-"
 _IMMUTABLE = "immutable=1"
 _NETWORK_FILE_SYSTEMS = frozenset(
@@ -33,7 +35,7 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 
 
 class Database:
-    """The SQLite file of one index.
+    """The SQLite file of one index; an earlier format is upgraded where it may be written to.
 
     Args:
         folder: the index's folder.
@@ -61,15 +63,28 @@ class Database:
                 f"`search-cli index PATH --index {folder}`"
             )
         self._mode = "mode=rw" if writable else _read_only_mode(self.path)
+        self._version = FORMAT_VERSION
         try:
             with sqlite_errors(folder):
-                check_format(self.here, str(folder))
+                self._open_format(str(folder))
         except (TypeError, ValueError) as error:
             self.close()
             raise IndexCorruptError(_not_ours(self.path, error)) from error
         except BaseException:
             self.close()
             raise
+
+    def _open_format(self, place: str) -> None:
+        version = format_version(self.here, place)
+        if version == FORMAT_VERSION:
+            return
+        if self.writable:
+            with write_transaction(self.here):
+                # Another process may have done it meanwhile; then nothing is left to do.
+                upgrade(self.here, place)
+        else:
+            self._version = version
+            present_as_current(self.here, version)
 
     @property
     def here(self) -> sqlite_utils.Database:
@@ -91,10 +106,10 @@ class Database:
         """Whether the file is read as one that nobody changes."""
         return self._mode == _IMMUTABLE
 
-    def state(self) -> tuple[int, int]:
-        """Changes whenever the file of a frozen database was changed after all."""
-        stat = self.path.stat()
-        return stat.st_mtime_ns, stat.st_size
+    def state(self) -> tuple[int, int, int]:
+        """Changes whenever a frozen database was changed after all."""
+        stat, log = self.path.stat(), _log(self.path)
+        return stat.st_mtime_ns, stat.st_size, log.stat().st_size if log.exists() else 0
 
     def _connect(self) -> sqlite_utils.Database:
         connection = sqlite3.connect(
@@ -112,7 +127,9 @@ class Database:
             self._connections[threading.current_thread()] = connection
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        return sqlite_utils.Database(connection, execute_plugins=False)
+        db = sqlite_utils.Database(connection, execute_plugins=False)
+        present_as_current(db, self._version)
+        return db
 
     def close(self) -> None:
         """Close the connections of every thread; the database cannot be used after that."""
@@ -155,9 +172,13 @@ def _not_ours(path: Path, error: Exception) -> str:
     )
 
 
+def _log(path: Path) -> Path:
+    return path.with_name(FILE_NAME + "-wal")
+
+
 def _read_only_mode(path: Path) -> str:
     """How to open a database that this process may not write to."""
-    log = path.with_name(FILE_NAME + "-wal")
+    log = _log(path)
     if not log.exists() or log.stat().st_size == 0:
         return _IMMUTABLE
     if path.with_name(FILE_NAME + "-shm").exists():
@@ -179,6 +200,20 @@ def write_transaction(db: sqlite_utils.Database) -> Iterator[None]:
     with db.atomic():
         db.execute("UPDATE config SET value = value WHERE key = 'format_version'")
         yield
+
+
+def limit_log(database: Database) -> None:
+    """Empty the write-ahead log where it has grown; SQLite only does so when nobody reads."""
+    log = _log(database.path)
+    if not log.exists() or log.stat().st_size < _LOG_BYTES:
+        return
+    db = database.here
+    db.execute("PRAGMA busy_timeout = 1000")
+    try:
+        # Where readers leave no gap for a second, it is left for the next time.
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_SECONDS * 1000)}")
 
 
 def create_database(folder: Path, *, fill: Callable[[sqlite_utils.Database], None]) -> None:

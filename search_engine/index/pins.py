@@ -7,39 +7,69 @@ import os
 import platform
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import sqlite_utils
 
+from search_engine.errors import IndexCorruptError
 from search_engine.index.database import write_transaction
 from search_engine.index.schema import read_config
 
+# A reader on another machine is taken for dead when it has said nothing for so long. Those of this
+# machine are asked for by their process, so that no clock decides about them.
+SILENT_SECONDS = 3_600.0
 
-def pin_newest(db: sqlite_utils.Database, reader_id: int | None) -> tuple[int, int]:
-    """Write down that a reader sees the newest commit, in the transaction that reads its number.
+
+class State(NamedTuple):
+    """The newest commit, and the generation that is live at it."""
+
+    commit: int
+    generation_id: int
+
+
+def newest_state(db: sqlite_utils.Database, place: str) -> State:
+    """The newest commit and its live generation, of one moment.
+
+    Raises:
+        IndexCorruptError: there is no live generation.
+    """
+    row = db.execute(
+        "SELECT value, (SELECT generation_id FROM generations WHERE state = 'live') "
+        "FROM config WHERE key = 'commit'"
+    ).fetchone()
+    if row is None or row[1] is None:
+        raise IndexCorruptError(
+            f"{place} has no live generation; restore it from a backup, or remove the folder and "
+            "index the documents again"
+        )
+    return State(int(row[0]), row[1])
+
+
+def pin(
+    db: sqlite_utils.Database, place: str, *, reader_id: int | None, oldest: int | None
+) -> tuple[int, State]:
+    """Write down what a reader sees, in the transaction that reads the newest state.
 
     Args:
         reader_id: of the reader's row, None if it has none yet.
+        oldest: the oldest commit that the reader still looks at besides the newest one.
 
     Returns:
-        The reader's id and the number of the commit.
+        The reader's id and the newest state.
     """
     with write_transaction(db):
-        commit = int(read_config(db, "commit"))
+        state = newest_state(db, place)
+        pinned = state.commit if oldest is None else min(oldest, state.commit)
         # A row that somebody removed meanwhile is made again.
         cursor = db.execute(
             "INSERT INTO readers (reader_id, host, process_id, process_started, pinned, heartbeat) "
             "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (reader_id) DO UPDATE SET "
             "pinned = excluded.pinned, heartbeat = excluded.heartbeat",
-            [reader_id, _host(), os.getpid(), _started(os.getpid()), commit, time.time()],
+            [reader_id, _host(), os.getpid(), _started(os.getpid()), pinned, time.time()],
         )
         if reader_id is None:
             reader_id = int(cursor.lastrowid or 0)
-    return reader_id, commit
-
-
-def beat(db: sqlite_utils.Database, reader_id: int) -> None:
-    """Say that the reader is alive."""
-    db.execute("UPDATE readers SET heartbeat = ? WHERE reader_id = ?", [time.time(), reader_id])
+    return reader_id, state
 
 
 def release(db: sqlite_utils.Database, reader_id: int) -> None:
@@ -47,13 +77,24 @@ def release(db: sqlite_utils.Database, reader_id: int) -> None:
     db.execute("DELETE FROM readers WHERE reader_id = ?", [reader_id])
 
 
-def release_dead(db: sqlite_utils.Database) -> None:
-    """Remove the rows of readers of this host whose process is gone."""
-    rows = db.execute(
-        "SELECT reader_id, process_id, process_started FROM readers WHERE host = ?", [_host()]
-    )
-    for reader_id, process_id, started in rows.fetchall():
-        if not _is_alive(process_id) or _started(process_id) != started:
+def oldest_pinned(db: sqlite_utils.Database) -> int:
+    """The oldest commit that a living reader sees, or the newest; the caller holds a transaction.
+
+    What died by then is seen by nobody, now or later. Rows of readers that are gone are removed.
+    """
+    _release_dead(db)
+    row = db.execute("SELECT min(pinned) FROM readers").fetchone()
+    return int(read_config(db, "commit")) if row[0] is None else int(row[0])
+
+
+def _release_dead(db: sqlite_utils.Database) -> None:
+    rows = db.execute("SELECT reader_id, host, process_id, process_started, heartbeat FROM readers")
+    for reader_id, host, process_id, started, heartbeat in rows.fetchall():
+        if host == _host():
+            dead = not _is_alive(process_id) or _started(process_id) != started
+        else:
+            dead = abs(time.time() - heartbeat) > SILENT_SECONDS
+        if dead:
             release(db, reader_id)
 
 

@@ -62,6 +62,29 @@ def build_postings(
     return Postings(terms, indptr, ordinals[order], _smallest(weights[order]))
 
 
+def gather_postings(
+    parts: Sequence[Postings], sizes: Sequence[int], picked: NDArray[np.int64]
+) -> Postings:
+    """The postings of some rows of several segments.
+
+    Args:
+        parts: of each segment.
+        sizes: how many rows each has.
+        picked: int64 [n], positions in the concatenation of all rows; row `picked[i]` becomes i.
+    """
+    ordinals = np.full(sum(sizes), -1, np.int32)
+    ordinals[picked] = np.arange(len(picked), dtype=np.int32)
+    starts = np.cumsum([0, *sizes])
+    terms, places, weights = [], [], []
+    for part, start in zip(parts, starts[:-1], strict=True):
+        moved = ordinals[part.ordinals + start]
+        kept = moved >= 0
+        terms.append(np.repeat(part.terms, np.diff(part.indptr))[kept])
+        places.append(moved[kept])
+        weights.append(part.weights[kept])
+    return build_postings(*(np.concatenate(each) for each in (terms, places, weights)))
+
+
 def _smallest(weights: NDArray[Any]) -> NDArray[Any]:
     if not np.issubdtype(weights.dtype, np.integer):
         return weights

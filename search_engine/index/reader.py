@@ -6,67 +6,53 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search_engine.errors import IndexReadOnlyError
+from search_engine.errors import IndexCorruptError, IndexReadOnlyError, SnapshotGoneError
 from search_engine.index.database import Database, is_writable, sqlite_errors
-from search_engine.index.generation import Generation, live_generation
-from search_engine.index.pins import beat, pin_newest, release
+from search_engine.index.generation import Generation, read_generation
+from search_engine.index.pins import State, newest_state, pin, release
 from search_engine.index.schema import read_config
 from search_engine.index.segment import Segment
+from search_engine.index.segment_table import (
+    SegmentRow,
+    alive_among,
+    dead_chunks,
+    open_segment,
+    segments_at,
+)
 from search_engine.index.snapshot import LiveSegment, Snapshot
-from search_engine.types import Metadata
+from search_engine.index.stored import (
+    StoredChunk,
+    StoredDocument,
+    doc_ids_by_chunk,
+    document_count,
+    stored_chunks,
+    stored_documents,
+)
 
-HEARTBEAT_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class StoredChunk:
-    """A chunk with what is stored of its document.
-
-    Attributes:
-        pages: offset in the document's text at which each page starts; empty without pages.
-        line: 1-based line of the source at which the chunk begins, where lines mean something.
-        single_line: the whole document stands on one line of its source.
-    """
-
-    chunk_id: int
-    doc_id: str
-    title: str
-    source: str | None
-    text: str
-    start: int
-    end: int
-    headings: tuple[str, ...]
-    pages: tuple[int, ...]
-    line: int | None
-    single_line: bool
-    metadata: Metadata
-
-
-@dataclass(frozen=True, slots=True)
-class StoredDocument:
-    """A line of the list of documents."""
-
-    doc_id: str
-    title: str
-    source: str | None
-    characters: int
-    chunk_count: int
+HEARTBEAT_SECONDS = 60.0
+# How often an index that changes while it is being opened is looked at anew. Only a reader that
+# cannot write down what it sees needs more than one look.
+_LOOKS = 5
+T = TypeVar("T")
 
 
 class IndexReader:
     """A view of the live generation that changes only when `refresh` is called.
 
-    Its row in `readers` keeps what it sees from being removed. Threads may share a reader.
+    Its row in `readers` keeps what it sees from being removed, and so what anybody sees who still
+    holds a snapshot that it gave out. Threads may share a reader. Where the place cannot be written
+    to there is no such row; everything is then mapped at once, and what is gone nevertheless is a
+    SnapshotGoneError.
 
     Raises:
         IndexNotFoundError, IndexCorruptError, IndexFormatError, IndexReadOnlyError: see Database.
@@ -75,16 +61,17 @@ class IndexReader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._database = Database(folder, writable=is_writable(folder))
-        self._state = self._database.state()
+        self._file_state = self._database.state()
         self._refreshing = threading.Lock()
         self._reader_id: int | None = None
         self._heartbeat = 0.0
         self._segments: dict[str, Segment] = {}
+        # Snapshots that somebody may still look at, the current one among them.
+        self._given: weakref.WeakSet[Snapshot] = weakref.WeakSet()
         self._workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="segments")
         try:
             with sqlite_errors(folder):
-                self.generation: Generation = live_generation(self._database.here, str(folder))
-                self.snapshot: Snapshot = self._take(self._pin())
+                self.snapshot: Snapshot = self._newest()
         except BaseException:
             self.close()
             raise
@@ -101,7 +88,7 @@ class IndexReader:
         self.close()
 
     def close(self) -> None:
-        """Let go of the pinned commit; may be called twice."""
+        """Let go of what is pinned; may be called twice."""
         reader_id, self._reader_id = self._reader_id, None
         try:
             if reader_id is not None:
@@ -119,149 +106,143 @@ class IndexReader:
                 was written to since.
             IndexStoreError: the database cannot be read any more.
         """
-        if self._database.frozen and self._database.state() != self._state:
+        self._check_frozen()
+        with sqlite_errors(self.folder):
+            newest = int(read_config(self._database.here, "commit"))
+            silent = time.monotonic() - self._heartbeat > HEARTBEAT_SECONDS
+            if newest != self.snapshot.commit or (silent and self._database.writable):
+                with self._refreshing:
+                    self.snapshot = self._newest()
+        return self.snapshot
+
+    @property
+    def generation(self) -> Generation:
+        """The generation that the current snapshot is of."""
+        return self.snapshot.generation
+
+    def _newest(self) -> Snapshot:
+        """Pin the newest commit beside those that are still looked at, and open it."""
+        for _ in range(_LOOKS):
+            state = self._pin()
+            known = next((each for each in self._given if each.commit == state.commit), None)
+            if known is not None:
+                return known
+            try:
+                snapshot = self._open(state)
+            except (IndexCorruptError, SnapshotGoneError):
+                # Without a pin, anything may be removed between reading its row and opening it.
+                if self._database.writable or state == self._state_now():
+                    raise
+            else:
+                self._given.add(snapshot)
+                return snapshot
+        raise SnapshotGoneError(_changing(self.folder))
+
+    def _pin(self) -> State:
+        if not self._database.writable:
+            return self._state_now()
+        oldest = min((each.commit for each in self._given), default=None)
+        self._reader_id, state = pin(
+            self._database.here, str(self.folder), reader_id=self._reader_id, oldest=oldest
+        )
+        self._heartbeat = time.monotonic()
+        return state
+
+    def _state_now(self) -> State:
+        return newest_state(self._database.here, str(self.folder))
+
+    def _open(self, state: State) -> Snapshot:
+        """What is alive in a state; segments that were open already stay open."""
+        db = self._database.here
+        generation = read_generation(db, state.generation_id, str(self.folder))
+        rows = segments_at(db, state.generation_id, state.commit)
+        new = [row for row in rows if row.segment_id not in self._segments]
+        opened = dict(self._workers.map(lambda row: self._verified(row, generation), new))
+        self._segments = {
+            row.segment_id: opened.get(row.segment_id) or self._segments[row.segment_id]
+            for row in rows
+        }
+        dead = dead_chunks(db, state.generation_id, state.commit)
+        if segments_at(db, state.generation_id, state.commit) != rows:
+            # What says that a chunk is dead stays as long as the row of a segment that holds it.
+            raise SnapshotGoneError(_changing(self.folder))
+        return Snapshot(
+            state.commit,
+            generation,
+            [
+                LiveSegment(segment, alive_among(segment.chunk_ids, dead))
+                for segment in self._segments.values()
+            ],
+            workers=self._workers,
+        )
+
+    def _verified(self, row: SegmentRow, generation: Generation) -> tuple[str, Segment]:
+        """Open a segment and compare it with its checksums once: a wrong byte is a wrong answer."""
+        segment = open_segment(self.folder, row, generation, self._database)
+        segment.verify()
+        if not self._database.writable:
+            segment.open_all()
+        return row.segment_id, segment
+
+    def _check_frozen(self) -> None:
+        if self._database.frozen and self._database.state() != self._file_state:
             raise IndexReadOnlyError(
                 f"the index at {self.folder} was changed by somebody who may write to it; "
                 "open it again"
             )
-        with sqlite_errors(self.folder):
-            newest = int(read_config(self._database.here, "commit"))
-            if newest != self.snapshot.commit:
-                with self._refreshing:
-                    if newest > self.snapshot.commit:
-                        self.snapshot = self._take(self._pin())
-            elif (
-                self._reader_id is not None
-                and time.monotonic() - self._heartbeat > HEARTBEAT_SECONDS
-            ):
-                beat(self._database.here, self._reader_id)
-                self._heartbeat = time.monotonic()
-        return self.snapshot
-
-    def _pin(self) -> int:
-        db = self._database.here
-        if not self._database.writable:
-            return int(read_config(db, "commit"))
-        self._reader_id, commit = pin_newest(db, self._reader_id)
-        self._heartbeat = time.monotonic()
-        return commit
-
-    def _take(self, commit: int) -> Snapshot:
-        """The segments alive at a commit; those that were open already stay open."""
-        db = self._database.here
-        generation_id = self.generation.generation_id
-        rows = db.execute(
-            "SELECT segment_id, sha256 FROM segments WHERE generation_id = :generation "
-            "AND born <= :commit AND (died IS NULL OR died > :commit) ORDER BY born, segment_id",
-            {"generation": generation_id, "commit": commit},
-        ).fetchall()
-        self._segments = {
-            segment_id: self._segments.get(segment_id)
-            or Segment(self.folder / "segments" / segment_id, sha256=sha256)
-            for segment_id, sha256 in rows
-        }
-        dead = np.fromiter(
-            (
-                chunk_id
-                for (chunk_id,) in db.execute(
-                    "SELECT chunk_id FROM chunks WHERE generation_id = ? AND died <= ? "
-                    "ORDER BY chunk_id",
-                    [generation_id, commit],
-                )
-            ),
-            np.int64,
-        )
-        return Snapshot(
-            commit,
-            [LiveSegment(segment, _alive(segment, dead)) for segment in self._segments.values()],
-            similarity=self.generation.similarity,
-            workers=self._workers,
-        )
 
     def term_ids(self, terms: Sequence[str]) -> dict[str, int]:
         """The ids of those terms that the index has, by term in ascending order."""
-        return dict(
-            self._query(
+        with sqlite_errors(self.folder):
+            rows = self._database.here.execute(
                 "SELECT term, term_id FROM terms WHERE term IN (SELECT value FROM json_each(?)) "
                 "ORDER BY term",
                 [json.dumps(list(terms))],
-            )
-        )
+            ).fetchall()
+        self._check_frozen()
+        return dict(rows)
 
     def chunks(self, chunk_ids: Sequence[int]) -> list[StoredChunk]:
-        """The stored chunks, in the order of their ids as given."""
-        rows = self._query(
-            'SELECT c.chunk_id, d.doc_id, d.title, d.source, substr(d.text, c.start + 1, c."end" '
-            '- c.start), c.start, c."end", c.headings, d.pages, c.line, d.single_line, d.metadata '
-            "FROM chunks c JOIN documents d USING (document_id) "
-            "WHERE c.chunk_id IN (SELECT value FROM json_each(?))",
-            [json.dumps([int(chunk_id) for chunk_id in chunk_ids])],
-        )
-        found = {row[0]: _stored_chunk(row) for row in rows}
-        return [found[chunk_id] for chunk_id in chunk_ids]
+        """The stored chunks, in the order of their ids as given.
+
+        Raises:
+            SnapshotGoneError: one of them was removed, as it may be once nobody holds the snapshot
+                that it came from.
+        """
+        with sqlite_errors(self.folder):
+            found = stored_chunks(self._database.here, chunk_ids)
+        return [self._found(found, chunk_id) for chunk_id in chunk_ids]
 
     def doc_ids(self, chunk_ids: NDArray[np.int64]) -> list[str]:
-        """The document of each chunk."""
-        rows = self._query(
-            "SELECT c.chunk_id, d.doc_id FROM chunks c JOIN documents d USING (document_id) "
-            "WHERE c.chunk_id IN (SELECT value FROM json_each(?))",
-            [json.dumps(chunk_ids.tolist())],
-        )
-        found: Mapping[int, str] = dict(rows)
-        return [found[chunk_id] for chunk_id in chunk_ids.tolist()]
+        """The document of each chunk.
+
+        Raises:
+            SnapshotGoneError: as for `chunks`.
+        """
+        wanted = chunk_ids.tolist()
+        with sqlite_errors(self.folder):
+            found = doc_ids_by_chunk(self._database.here, wanted)
+        return [self._found(found, chunk_id) for chunk_id in wanted]
 
     def documents(self) -> Iterator[StoredDocument]:
-        """Every document of the pinned commit, by id."""
-        rows = self._query(
-            "SELECT d.doc_id, d.title, d.source, length(d.text), count(c.chunk_id) "
-            "FROM documents d LEFT JOIN chunks c USING (document_id) "
-            "WHERE d.born <= :commit AND (d.died IS NULL OR d.died > :commit) "
-            "GROUP BY d.document_id ORDER BY d.doc_id",
-            {"commit": self.snapshot.commit},
-        )
-        for row in rows:
-            yield StoredDocument(*row)
+        """Every document of the current snapshot, by id."""
+        snapshot = self.snapshot
+        with sqlite_errors(self.folder):
+            return stored_documents(
+                self._database.here, snapshot.generation.generation_id, snapshot.commit
+            )
 
     def document_count(self) -> int:
-        """How many documents the pinned commit holds."""
-        ((count,),) = self._query(
-            "SELECT count(*) FROM documents "
-            "WHERE born <= :commit AND (died IS NULL OR died > :commit)",
-            {"commit": self.snapshot.commit},
-        )
-        return int(count)
-
-    def _query(self, sql: str, parameters: list[Any] | dict[str, Any]) -> Iterator[Any]:
+        """How many documents the current snapshot holds."""
         with sqlite_errors(self.folder):
-            yield from self._database.here.execute(sql, parameters)
+            return document_count(self._database.here, self.snapshot.commit)
+
+    def _found(self, found: dict[int, T], chunk_id: int) -> T:
+        self._check_frozen()
+        if chunk_id not in found:
+            raise SnapshotGoneError(_changing(self.folder))
+        return found[chunk_id]
 
 
-def _alive(segment: Segment, dead: NDArray[np.int64]) -> NDArray[np.bool_] | None:
-    """Which chunks of a segment are not among the dead ones (both ascending)."""
-    chunk_ids = segment.chunk_ids
-    if not len(dead) or not len(chunk_ids):
-        return None
-    first, last = np.searchsorted(dead, (chunk_ids[0], chunk_ids[-1] + 1))
-    if first == last:
-        return None
-    alive = ~np.isin(chunk_ids, dead[first:last], assume_unique=True)
-    return None if alive.all() else alive
-
-
-def _stored_chunk(row: Sequence[Any]) -> StoredChunk:
-    chunk_id, doc_id, title, source, text, start, end, *rest = row
-    headings, pages, line, single_line, metadata = rest
-    return StoredChunk(
-        chunk_id=chunk_id,
-        doc_id=doc_id,
-        title=title,
-        source=source,
-        text=text,
-        start=start,
-        end=end,
-        headings=tuple(json.loads(headings)),
-        pages=tuple(json.loads(pages)),
-        line=line,
-        single_line=bool(single_line),
-        metadata=json.loads(metadata),
-    )
+def _changing(folder: Path) -> str:
+    return f"what was read of the index at {folder} was removed meanwhile; ask again"

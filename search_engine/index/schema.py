@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import sqlite_utils
 
-from search_engine.errors import IndexFormatError
-
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _TABLES = (
     """CREATE TABLE config (
@@ -24,8 +22,10 @@ _TABLES = (
         config TEXT NOT NULL,
         dimension INTEGER,
         similarity TEXT,
-        live INTEGER NOT NULL
+        state TEXT NOT NULL CHECK (state IN ('building', 'live', 'previous', 'retired')),
+        ranges BLOB
     ) STRICT""",
+    "CREATE UNIQUE INDEX generations_live ON generations (state) WHERE state = 'live'",
     """CREATE TABLE roots (
         root_id TEXT PRIMARY KEY,
         path TEXT NOT NULL UNIQUE
@@ -46,6 +46,8 @@ _TABLES = (
         died INTEGER
     ) STRICT""",
     "CREATE UNIQUE INDEX documents_live ON documents (doc_id) WHERE died IS NULL",
+    # A row's lifetime stands behind its text, which a count should not have to walk over.
+    "CREATE INDEX documents_lifetime ON documents (born, died)",
     """CREATE TABLE chunks (
         chunk_id INTEGER PRIMARY KEY,
         document_id INTEGER NOT NULL REFERENCES documents (document_id),
@@ -57,7 +59,7 @@ _TABLES = (
         born INTEGER NOT NULL,
         died INTEGER
     ) STRICT""",
-    "CREATE INDEX chunks_of_document ON chunks (document_id)",
+    "CREATE INDEX chunks_of_document ON chunks (document_id, generation_id)",
     "CREATE INDEX chunks_dead ON chunks (generation_id, died) WHERE died IS NOT NULL",
     """CREATE TABLE segments (
         segment_id TEXT PRIMARY KEY,
@@ -90,22 +92,10 @@ def create_tables(db: sqlite_utils.Database) -> None:
         ("format_version", FORMAT_VERSION),
         ("commit", 0),
         ("next_chunk_id", 1),
+        ("next_document_id", 1),
+        ("next_generation_id", 2),
     ):
         write_config(db, key, str(value))
-
-
-def check_format(db: sqlite_utils.Database, place: str) -> None:
-    """Refuse a format that this version does not read.
-
-    Raises:
-        IndexFormatError: with both versions and what to do.
-    """
-    version = int(read_config(db, "format_version"))
-    if version != FORMAT_VERSION:
-        raise IndexFormatError(
-            f"{place} has index format {version}; this version reads {FORMAT_VERSION}. "
-            "Use the version of search-engine that wrote it, or build the index again."
-        )
 
 
 def read_config(db: sqlite_utils.Database, key: str) -> str:

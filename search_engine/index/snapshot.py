@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import os
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,12 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_engine.config import BM25Config
-from search_engine.index.metric import prepare_vectors
+from search_engine.filters import Filter
+from search_engine.index.generation import Generation
+from search_engine.index.metric import prepare_vectors, similarity_scores
 from search_engine.index.segment import Segment
 from search_engine.types import Hits
 
 # Scores of which only the best is looked at, to find most of the others too low at once.
 _BLOCK = 64
+# Filters of which a snapshot remembers what they let through.
+_FILTERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +44,36 @@ class LiveSegment:
         everything = len(self.segment.chunk_ids)
         return everything if self.alive is None else int(self.alive.sum())
 
+    def allowing(self, where: Filter) -> LiveSegment:
+        """The segment with only those chunks alive that a filter lets through."""
+        allowed = self.segment.columns.matches(where)
+        return LiveSegment(self.segment, allowed if self.alive is None else allowed & self.alive)
+
 
 class Snapshot:
     """The live chunks of one generation at one commit.
 
     Args:
         commit: its number.
+        generation: the one that was live at it.
         segments: those alive at it.
-        similarity: of the generation's dense vectors; None without a dense leg.
         workers: where segments are searched side by side.
     """
 
     def __init__(
         self,
         commit: int,
+        generation: Generation,
         segments: Sequence[LiveSegment],
         *,
-        similarity: str | None,
         workers: ThreadPoolExecutor,
     ) -> None:
         self.commit = commit
+        self.generation = generation
         self.segments = tuple(segments)
-        self._similarity = similarity
         self._workers = workers
+        self._filtered: OrderedDict[Filter, list[LiveSegment]] = OrderedDict()
+        self._filtering = threading.Lock()
         self._norms: dict[tuple[float, float], NDArray[np.float32]] = {}
 
     @cached_property
@@ -68,15 +81,43 @@ class Snapshot:
         """How many chunks are alive."""
         return sum(live.chunk_count for live in self.segments)
 
-    def search_dense(self, query: NDArray[np.float32], depth: int) -> Hits:
+    @cached_property
+    def metadata_keys(self) -> frozenset[str]:
+        """The names of all metadata that chunks have."""
+        return frozenset().union(*(live.segment.columns.keys() for live in self.segments))
+
+    def allowing(self, where: Filter) -> list[LiveSegment]:
+        """The segments with those chunks alone alive that a filter lets through.
+
+        The last few filters are remembered.
+        """
+        with self._filtering:
+            if where in self._filtered:
+                self._filtered.move_to_end(where)
+                return self._filtered[where]
+        allowed = [live.allowing(where) for live in self.segments]
+        with self._filtering:
+            self._filtered[where] = allowed
+            if len(self._filtered) > _FILTERS:
+                self._filtered.popitem(last=False)
+        return allowed
+
+    def search_dense(
+        self, query: NDArray[np.float32], depth: int, *, where: Filter | None = None
+    ) -> Hits:
         """The best chunks by the dense index, for a query vector float32 [dim].
 
         A kind may sum its scores in any order, so they say only which chunks could be among the
-        best. Those are scored again, each by itself: the hits are the same however the vectors
-        are split into segments.
+        best. Those are scored again, each by itself: the hits of an exact kind are the same however
+        the vectors are split into segments.
+
+        Args:
+            where: only chunks that it lets through; as many as `depth` are found if there are.
         """
-        query = prepare_vectors(query.reshape(1, -1), self._similarity)[0]
-        found = self._search_side_by_side(query, depth)
+        similarity = str(self.generation.similarity)
+        query = prepare_vectors(query.reshape(1, -1), similarity)[0]
+        segments = self.segments if where is None else self.allowing(where)
+        found = self._search_side_by_side(segments, query, depth)
         scores = np.concatenate([np.empty(0, np.float32), *(scores for _, _, scores in found)])
         threshold = -math.inf
         if len(scores) > depth:
@@ -86,16 +127,20 @@ class Snapshot:
         for live, ordinals, approximate in found:
             dense = live.segment.dense
             near = ordinals[approximate >= threshold]
-            if len(near) == len(ordinals) < live.chunk_count:
+            if len(near) == len(ordinals) < live.chunk_count and dense.exact:
                 # More may tie with the last than were fetched.
-                near = dense.search_above(query, threshold, alive=live.alive)
+                near = dense.search_above(query, threshold, allowed=live.alive)
             if len(near):
                 chunk_ids.append(live.segment.chunk_ids[near])
                 exact.append(dense.rescore(query, near))
-        return Hits.ranked(np.concatenate(chunk_ids), np.concatenate(exact), depth)
+        return Hits.ranked(
+            np.concatenate(chunk_ids),
+            similarity_scores(np.concatenate(exact), similarity),
+            depth,
+        )
 
     def _search_side_by_side(
-        self, query: NDArray[np.float32], depth: int
+        self, segments: Sequence[LiveSegment], query: NDArray[np.float32], depth: int
     ) -> list[tuple[LiveSegment, NDArray[np.int64], NDArray[np.float32]]]:
         """Candidates of each segment: it, their ordinals and their scores."""
 
@@ -104,15 +149,23 @@ class Snapshot:
             group: Sequence[LiveSegment],
         ) -> list[tuple[LiveSegment, NDArray[np.int64], NDArray[np.float32]]]:
             return [
-                (live, *live.segment.dense.search(query, depth, alive=live.alive)) for live in group
+                (live, *live.segment.dense.search(query, depth, allowed=live.alive))
+                for live in group
             ]
 
-        by_size = sorted(self.segments, key=lambda live: -len(live.segment.chunk_ids))
+        by_size = sorted(segments, key=lambda live: -len(live.segment.chunk_ids))
         count = os.cpu_count() or 1
         groups = [group for start in range(count) if (group := by_size[start::count])]
         return [each for found in self._workers.map(search, groups) for each in found]
 
-    def search_bm25(self, term_ids: Mapping[int, int], depth: int, config: BM25Config) -> Hits:
+    def search_bm25(
+        self,
+        term_ids: Mapping[int, int],
+        depth: int,
+        config: BM25Config,
+        *,
+        where: Filter | None = None,
+    ) -> Hits:
         """The best chunks by BM25, for how often the query has each term.
 
         The statistics (documents with a term, number of chunks, average length) are counted over
@@ -123,6 +176,9 @@ class Snapshot:
 
         Robertson and Zaragoza 2009, equation 3.15, with Lucene's idf, which is never negative,
         and without the constant factor k1 + 1, which does not change the order.
+
+        Args:
+            where: only chunks that it lets through. The statistics are those of all chunks.
         """
         scores = np.zeros(self._size, np.float32)
         if self._size:
@@ -134,18 +190,28 @@ class Snapshot:
                 frequency = tf.astype(np.float32)
                 impacts = frequency / (frequency + norms[positions])
                 scores[positions] += np.float32(count * idf) * impacts
-        return self._best(scores, depth)
+        return self._best(scores, depth, where)
 
     def search_impacts(
-        self, leg: str, term_ids: Sequence[int], weights: Sequence[float], depth: int
+        self,
+        leg: str,
+        term_ids: Sequence[int],
+        weights: Sequence[float],
+        depth: int,
+        *,
+        where: Filter | None = None,
     ) -> Hits:
-        """The best chunks by the inner product with a sparse query vector."""
+        """The best chunks by the inner product with a sparse query vector.
+
+        Args:
+            where: only chunks that it lets through.
+        """
         scores = np.zeros(self._size, np.float32)
         if self._size:
             postings = self._live_postings(leg, term_ids)
             for weight, (positions, impacts) in zip(weights, postings, strict=True):
                 scores[positions] += np.float32(weight) * impacts
-        return self._best(scores, depth)
+        return self._best(scores, depth, where)
 
     def _live_postings(
         self, leg: str, term_ids: Sequence[int]
@@ -176,8 +242,12 @@ class Snapshot:
                 positions, weight = positions[alive], weight[alive]
             yield positions, weight
 
-    def _best(self, scores: NDArray[np.float32], depth: int) -> Hits:
+    def _best(self, scores: NDArray[np.float32], depth: int, where: Filter | None) -> Hits:
         """The best positive scores; everything that ties with the last is looked at."""
+        if where is not None and len(scores):
+            allowed = _alive_all(self.allowing(where))
+            if allowed is not None:
+                scores *= allowed
         last = np.finfo(np.float32).tiny
         # The best scores of as many blocks are no better than the best scores of all.
         blocks = scores[: len(scores) // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
@@ -214,11 +284,16 @@ class Snapshot:
 
     @cached_property
     def _alive(self) -> NDArray[np.bool_] | None:
-        if all(live.alive is None for live in self.segments):
-            return None
-        return np.concatenate(
-            [
-                np.ones(len(live.segment.chunk_ids), np.bool_) if live.alive is None else live.alive
-                for live in self.segments
-            ]
-        )
+        return _alive_all(self.segments)
+
+
+def _alive_all(segments: Sequence[LiveSegment]) -> NDArray[np.bool_] | None:
+    """Which chunks of all segments are alive, one segment after the other; None is all."""
+    if all(live.alive is None for live in segments):
+        return None
+    return np.concatenate(
+        [
+            np.ones(len(live.segment.chunk_ids), np.bool_) if live.alive is None else live.alive
+            for live in segments
+        ]
+    )

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
 import time
-import uuid
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-
-from search_engine.errors import IndexStoreError
-from search_engine.index.commit import EncodedDocument, commit_rows, next_numbers
+from search_engine.errors import GenerationChangedError
+from search_engine.index.commit import NewSegment, commit_documents, next_numbers
 from search_engine.index.database import (
     Database,
     check_writable,
+    limit_log,
     sqlite_errors,
     write_transaction,
 )
+from search_engine.index.encoded import EncodedDocument, check_encoded, segment_contents
 from search_engine.index.generation import Generation, live_generation
 from search_engine.index.lock import write_lock
-from search_engine.index.metric import prepare_vectors
-from search_engine.index.pins import release_dead
-from search_engine.index.postings import Postings, build_postings
-from search_engine.index.segment import UNFINISHED, SegmentContents, write_segment
+from search_engine.index.merger import SegmentMerger, new_segment_id
+from search_engine.index.removal import remove_unseen
+from search_engine.index.segment import write_segment
 
 COMMIT_CHUNKS = 2_000
 COMMIT_SECONDS = 15.0
 LOCK_TIMEOUT_SECONDS = 60.0
-_OURS = re.compile(rf"({re.escape(UNFINISHED)})?\d{{8,}}-[0-9a-f]{{8}}")
 
 
 class IndexWriter:
@@ -59,10 +52,11 @@ class IndexWriter:
         self._database = Database(folder, writable=True)
         try:
             self.generation: Generation = live_generation(self._database.here, str(folder))
-            self._remove_leftovers()
+            remove_unseen(folder, self._database, lock_timeout=lock_timeout)
         except BaseException:
             self._database.close()
             raise
+        self._merger = SegmentMerger(folder, self._database, lock_timeout=lock_timeout)
         self._added: dict[str, EncodedDocument] = {}
         self._deleted: set[str] = set()
         self._pending_chunks = 0
@@ -104,14 +98,20 @@ class IndexWriter:
             return str(known[place])
 
     def content_hash(self, doc_id: str) -> str | None:
-        """The content hash of a document that is there or waits for the commit, else None."""
+        """The content hash of a document that is there or waits for the commit, else None.
+
+        One that the live generation lacks counts as not there, so that adding it again mends that.
+        """
         if doc_id in self._added:
             return self._added[doc_id].content_hash
         if doc_id in self._deleted:
             return None
         with sqlite_errors(self.folder):
             row = self._database.here.execute(
-                "SELECT content_hash FROM documents WHERE doc_id = ? AND died IS NULL", [doc_id]
+                "SELECT content_hash FROM documents d WHERE doc_id = ? AND died IS NULL AND EXISTS "
+                "(SELECT 1 FROM chunks c WHERE c.document_id = d.document_id "
+                "AND c.generation_id = ? AND c.died IS NULL)",
+                [doc_id, self.generation.generation_id],
             ).fetchone()
         return None if row is None else str(row[0])
 
@@ -122,7 +122,7 @@ class IndexWriter:
             IndexStoreError: what was encoded does not belong together, or is no number; nothing
                 of this document is added.
         """
-        self._check(encoded)
+        check_encoded(encoded, self.generation.dimension)
         doc_id = encoded.document.doc_id
         replaced = self._added.pop(doc_id, None)
         if replaced is not None:
@@ -135,7 +135,7 @@ class IndexWriter:
 
     def delete(self, doc_id: str) -> bool:
         """Delete a document; False where there is none of that id."""
-        if self.content_hash(doc_id) is None:
+        if not self._has(doc_id):
             return False
         replaced = self._added.pop(doc_id, None)
         if replaced is not None:
@@ -143,11 +143,25 @@ class IndexWriter:
         self._deleted.add(doc_id)
         return True
 
+    def _has(self, doc_id: str) -> bool:
+        if doc_id in self._added:
+            return True
+        if doc_id in self._deleted:
+            return False
+        with sqlite_errors(self.folder):
+            row = self._database.here.execute(
+                "SELECT 1 FROM documents WHERE doc_id = ? AND died IS NULL", [doc_id]
+            ).fetchone()
+        return row is not None
+
     def commit(self) -> None:
         """Make everything since the last commit durable and visible, in one transaction.
 
+        Segments are merged afterwards where there are too many.
+
         Raises:
             IndexLockedError: another writer did not end its commit in time.
+            GenerationChangedError: another generation went live meanwhile.
             OSError: the disk is full or broken. What was committed before is untouched, and what
                 is waiting still waits.
         """
@@ -155,99 +169,42 @@ class IndexWriter:
             with self._locked():
                 self._commit()
             self._added, self._deleted, self._pending_chunks = {}, set(), 0
+            with sqlite_errors(self.folder):
+                limit_log(self._database)
+            self._merger.merge_as_needed(self.generation.generation_id)
         self._last_commit = time.monotonic()
 
     def _commit(self) -> None:
         db = self._database.here
+        self._check_generation()
         added = list(self._added.values())
         numbers = next_numbers(db)
         segment = None
         if self._pending_chunks:
-            segment_id = f"{numbers.commit:08d}-{uuid.uuid4().hex[:8]}"
+            contents = segment_contents(db, self.generation, added, first_chunk_id=numbers.chunk_id)
+            segment_id = new_segment_id(numbers.commit)
             sha256 = write_segment(
                 self.folder / "segments",
                 segment_id,
-                self._contents(added, numbers.chunk_id),
-                dense_kind=self.generation.config.dense.kind
-                if self.generation.config.dense
-                else "",
+                contents,
+                dense=self.generation.config.dense,
             )
-            segment = (segment_id, sha256)
+            segment = NewSegment(segment_id, sha256, self._pending_chunks)
         # Where this fails, the segment's folder stays behind: whether the transaction came to be is
-        # for the database to say, and `_remove_leftovers` asks it.
-        commit_rows(
+        # for the database to say, and `remove_unseen` asks it.
+        commit_documents(
             db, numbers, self.generation, added=added, deleted=self._deleted, segment=segment
         )
 
-    def _contents(self, added: Sequence[EncodedDocument], first_chunk_id: int) -> SegmentContents:
-        config = self.generation.config
-        chunk_ids = np.arange(first_chunk_id, first_chunk_id + self._pending_chunks, dtype=np.int64)
-        vectors = None
-        postings: dict[str, Postings] = {}
-        lengths = None
-        if config.dense is not None:
-            vectors = prepare_vectors(
-                np.concatenate([each.vectors for each in added if each.vectors is not None]),
-                self.generation.similarity,
+    def _check_generation(self) -> None:
+        """See that the generation is still the live one, and how it codes vectors now."""
+        live = live_generation(self._database.here, str(self.folder))
+        if live.generation_id != self.generation.generation_id:
+            raise GenerationChangedError(
+                f"another generation of {self.folder} went live while documents were being added; "
+                "those not committed yet were not added: run the same command again"
             )
-        if config.bm25 is not None:
-            counts = [terms for each in added for terms in each.terms or ()]
-            postings["bm25"] = self._count_postings(counts)
-            lengths = np.array([terms.total() for terms in counts], np.int32)
-        if config.splade is not None:
-            rows = [each.impacts for each in added if each.impacts is not None]
-            sizes = np.concatenate([np.diff(each.indptr) for each in rows])
-            postings["splade"] = build_postings(
-                np.concatenate([each.indices for each in rows]).astype(np.int64),
-                np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
-                np.concatenate([each.weights for each in rows]),
-            )
-        return SegmentContents(chunk_ids, vectors, postings, lengths)
-
-    def _count_postings(self, counts: Sequence[Counter[str]]) -> Postings:
-        ids = self._term_ids({term for terms in counts for term in terms})
-        entries = np.array([ids[term] for terms in counts for term in terms], np.int64)
-        frequencies = np.array([tf for terms in counts for tf in terms.values()], np.int64)
-        ordinals = np.repeat(
-            np.arange(len(counts), dtype=np.int32), [len(terms) for terms in counts]
-        )
-        return build_postings(entries, ordinals, frequencies)
-
-    def _term_ids(self, terms: set[str]) -> dict[str, int]:
-        """Ids of terms, new ones added. The table only grows, so no reader minds an early row."""
-        db = self._database.here
-        wanted = json.dumps(sorted(terms))
-        with db.atomic():
-            db.execute(
-                "INSERT OR IGNORE INTO terms (term) SELECT value FROM json_each(?)", [wanted]
-            )
-        rows = db.execute(
-            "SELECT term, term_id FROM terms WHERE term IN (SELECT value FROM json_each(?))",
-            [wanted],
-        )
-        return dict(rows)
-
-    def _check(self, encoded: EncodedDocument) -> None:
-        """Whatever does not fit its chunks would shift every answer after it."""
-        chunks, dimension = len(encoded.chunks), self.generation.dimension
-        given = {
-            "dense vectors": encoded.vectors,
-            "term counts": encoded.terms,
-            "sparse vectors": encoded.impacts,
-        }
-        place = f"document {encoded.document.doc_id!r} cannot be added"
-        for what, rows in given.items():
-            if rows is not None and len(rows) != chunks:
-                raise IndexStoreError(f"{place}: it has {chunks} chunks and {len(rows)} {what}")
-        if encoded.vectors is None:
-            return
-        if encoded.vectors.shape[1] != dimension:
-            raise IndexStoreError(
-                f"{place}: its vectors have {encoded.vectors.shape[1]} dimensions, and those of "
-                f"the index {dimension}"
-            )
-        if not np.isfinite(encoded.vectors).all():
-            raise IndexStoreError(f"{place}: its vectors hold values that are not numbers")
+        self.generation = live
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -256,14 +213,3 @@ class IndexWriter:
             sqlite_errors(self.folder),
         ):
             yield
-
-    def _remove_leftovers(self) -> None:
-        """Remove segment folders that no row names, and rows of readers that are gone."""
-        with self._locked():
-            release_dead(self._database.here)
-            named = {
-                name for (name,) in self._database.here.execute("SELECT segment_id FROM segments")
-            }
-            for folder in (self.folder / "segments").iterdir():
-                if _OURS.fullmatch(folder.name) and folder.name not in named:
-                    shutil.rmtree(folder, ignore_errors=True)

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from search_engine.config import BM25Config, Config
 from search_engine.errors import IndexStoreError
+from search_engine.index import merging
 from search_engine.index.creation import create_index
 from search_engine.index.generation import Generation
+from search_engine.index.maintenance import compact
 from search_engine.index.reader import IndexReader
 from search_engine.index.writer import IndexWriter
 from tests.index.documents import DIMENSION, bm25_oracle, encode
@@ -28,6 +30,7 @@ operations = st.lists(
         st.tuples(st.just("add"), doc_ids, texts),
         st.tuples(st.just("delete"), doc_ids, st.none()),
         st.tuples(st.just("commit"), st.none(), st.none()),
+        st.tuples(st.just("compact"), st.none(), st.none()),
     ),
     min_size=1,
     max_size=40,
@@ -40,18 +43,22 @@ def _new_index(folder: Path) -> Path:
 
 
 def _apply(folder: Path, steps: list[tuple[str, str | None, str | None]]) -> dict[str, str]:
-    """Do the steps; what should be there in the end."""
+    """Do the steps, merging whenever there are three segments; what should be there in the end."""
     expected: dict[str, str] = {}
-    with IndexWriter(folder) as writer:
-        for step, doc_id, text in steps:
-            if step == "add":
-                writer.add(encode(doc_id, text))
-                expected[doc_id] = text
-            elif step == "delete":
-                assert writer.delete(doc_id) == (doc_id in expected)
-                expected.pop(doc_id, None)
-            else:
-                writer.commit()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(merging, "SMALLEST_TIER_SEGMENTS", 3)
+        with IndexWriter(folder) as writer:
+            for step, doc_id, text in steps:
+                if step == "add":
+                    writer.add(encode(doc_id, text))
+                    expected[doc_id] = text
+                elif step == "delete":
+                    assert writer.delete(doc_id) == (doc_id in expected)
+                    expected.pop(doc_id, None)
+                else:
+                    writer.commit()
+                    if step == "compact":
+                        compact(folder)
     return expected
 
 
@@ -102,6 +109,15 @@ def test_many_segments_answer_as_one_to_the_bit(steps, query, depth) -> None:
                 shallow = reader.snapshot.search_dense(vector, depth)
                 assert shallow.scores.tolist() == dense.scores.tolist()[:depth]
                 assert shallow.chunk_ids.tolist() == dense.chunk_ids.tolist()[:depth]
+            compact(folder)
+            with IndexReader(folder) as reader:
+                assert len(reader.snapshot.segments) == (1 if expected else 0)
+                again = reader.snapshot.search_dense(vector, depth)
+                assert again.scores.tolist() == shallow.scores.tolist()
+                assert again.chunk_ids.tolist() == shallow.chunk_ids.tolist()
+                after = reader.snapshot.search_bm25(counts, len(expected) or 1, BM25Config())
+                assert after.scores.tolist() == sparse.scores.tolist()
+                assert after.chunk_ids.tolist() == sparse.chunk_ids.tolist()
         assert answers[0] == answers[1]
 
 

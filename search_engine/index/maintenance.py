@@ -1,0 +1,77 @@
+"""What is done to a whole index at once: making it one segment, giving up damaged segments."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from search_engine.index.database import (
+    Database,
+    check_writable,
+    sqlite_errors,
+    write_transaction,
+)
+from search_engine.index.generation import stored_generations
+from search_engine.index.lock import write_lock
+from search_engine.index.merger import SegmentMerger
+from search_engine.index.removal import remove_unseen
+from search_engine.index.schema import read_config, write_config
+from search_engine.index.writer import LOCK_TIMEOUT_SECONDS
+
+# Where so much of the database is free pages, it is written anew without them.
+_FREE_SHARE = 0.25
+
+
+def compact(folder: str | Path, *, lock_timeout: float = LOCK_TIMEOUT_SECONDS) -> None:
+    """Merge the segments of each generation into one and remove all that no reader sees.
+
+    Raises:
+        IndexReadOnlyError: the folder cannot be written to.
+        IndexLockedError: another process did not end its merge or its commit in time.
+        IndexCorruptError: a segment is damaged.
+        OSError: the disk is full or broken. What the index holds stays as it was.
+    """
+    place = Path(folder)
+    check_writable(place)
+    database = Database(place, writable=True)
+    try:
+        merger = SegmentMerger(place, database, lock_timeout=lock_timeout)
+        with sqlite_errors(place):
+            kept = stored_generations(database.here, str(place))
+        for generation, _ in kept:
+            merger.compact(generation.generation_id, timeout=lock_timeout)
+        remove_unseen(place, database, lock_timeout=lock_timeout)
+        _shrink(place, database, lock_timeout)
+    finally:
+        database.close()
+
+
+def _shrink(folder: Path, database: Database, lock_timeout: float) -> None:
+    db = database.here
+    with write_lock(folder, timeout=lock_timeout), sqlite_errors(folder):
+        free = db.execute("PRAGMA freelist_count").fetchone()[0]
+        pages = db.execute("PRAGMA page_count").fetchone()[0]
+        if free > _FREE_SHARE * pages:
+            db.execute("VACUUM")
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def end_segments(folder: Path, segment_ids: list[str]) -> None:
+    """Let segments that are damaged die, after their chunks were made anew elsewhere."""
+    database = Database(folder, writable=True)
+    try:
+        with (
+            write_lock(folder, timeout=LOCK_TIMEOUT_SECONDS),
+            sqlite_errors(folder),
+            write_transaction(database.here),
+        ):
+            commit = int(read_config(database.here, "commit")) + 1
+            database.here.execute(
+                "UPDATE segments SET died = ? WHERE died IS NULL "
+                "AND segment_id IN (SELECT value FROM json_each(?))",
+                [commit, json.dumps(segment_ids)],
+            )
+            write_config(database.here, "commit", str(commit))
+        remove_unseen(folder, database, lock_timeout=LOCK_TIMEOUT_SECONDS)
+    finally:
+        database.close()

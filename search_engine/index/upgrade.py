@@ -1,0 +1,68 @@
+"""Indexes of earlier format versions: changed in place, or read as they are.
+
+Version 2 keeps several generations (`state` instead of `live`) and quantization ranges. Segments of
+version 1 have no metadata columns; a filter reads the metadata of their chunks from SQL instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import sqlite_utils
+
+from search_engine.errors import IndexFormatError
+from search_engine.index.schema import FORMAT_VERSION, read_config, write_config
+
+
+def format_version(db: sqlite_utils.Database, place: str) -> int:
+    """The format version of a database that this program can read.
+
+    Raises:
+        IndexFormatError: a later program wrote it.
+    """
+    version = int(read_config(db, "format_version"))
+    if not 1 <= version <= FORMAT_VERSION:
+        raise IndexFormatError(
+            f"{place} has index format {version}; this version reads 1 to {FORMAT_VERSION}. "
+            "Use the version of search-engine that wrote it, or build the index again."
+        )
+    return version
+
+
+def upgrade(db: sqlite_utils.Database, place: str) -> None:
+    """Bring a database to the current format; the caller holds the write transaction."""
+    for version in range(format_version(db, place), FORMAT_VERSION):
+        _UPGRADES[version](db)
+        write_config(db, "format_version", str(version + 1))
+
+
+def present_as_current(db: sqlite_utils.Database, version: int) -> None:
+    """Let a connection that may not write see an earlier format as the current one.
+
+    Temporary views stand before the tables of their name and live in this connection alone.
+    """
+    if version < 2:
+        db.execute(
+            "CREATE TEMP VIEW generations AS SELECT generation_id, fingerprint, config, dimension, "
+            "similarity, 'live' AS state, NULL AS ranges FROM main.generations"
+        )
+
+
+def _to_version_2(db: sqlite_utils.Database) -> None:
+    for statement in (
+        "ALTER TABLE generations ADD COLUMN state TEXT NOT NULL DEFAULT 'live' "
+        "CHECK (state IN ('building', 'live', 'previous', 'retired'))",
+        "ALTER TABLE generations ADD COLUMN ranges BLOB",
+        "ALTER TABLE generations DROP COLUMN live",
+        "CREATE UNIQUE INDEX generations_live ON generations (state) WHERE state = 'live'",
+        "CREATE INDEX documents_lifetime ON documents (born, died)",
+        "DROP INDEX chunks_of_document",
+        "CREATE INDEX chunks_of_document ON chunks (document_id, generation_id)",
+        "INSERT INTO config SELECT 'next_document_id', CAST(coalesce(max(document_id), 0) + 1 "
+        "AS TEXT) FROM documents",
+        "INSERT INTO config VALUES ('next_generation_id', '2')",
+    ):
+        db.execute(statement)
+
+
+_UPGRADES: dict[int, Callable[[sqlite_utils.Database], None]] = {1: _to_version_2}

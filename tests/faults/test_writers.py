@@ -1,0 +1,115 @@
+"""Writers that are killed, that meet, and that wait."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search_engine.errors import (
+    IndexLockedError,
+)
+from search_engine.index import database
+from search_engine.index.lock import write_lock
+from search_engine.index.reader import IndexReader
+from search_engine.index.writer import IndexWriter
+from tests.index.documents import DIMENSION, encode
+
+
+def _documents(reader: IndexReader) -> dict[str, int]:
+    return {each.doc_id: each.characters for each in reader.documents()}
+
+
+def _index_until_killed(folder: Path, started) -> None:
+    with IndexWriter(folder) as writer:
+        for position in range(1_000_000):
+            writer.add(encode(f"d{position:07}", f"text {position}"))
+            if position % 5 == 4:
+                writer.commit()
+                started.set()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_killed_writer_leaves_a_committed_state(make_index, seed) -> None:
+    folder = make_index()
+    context = multiprocessing.get_context("spawn")
+    started = context.Event()
+    process = context.Process(target=_index_until_killed, args=(folder, started))
+    process.start()
+    assert started.wait(30)
+    time.sleep(0.05 + np.random.default_rng(seed).random() / 5)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    with IndexReader(folder) as reader:
+        count = reader.document_count()
+        assert count % 5 == 0 and count == 5 * reader.snapshot.commit
+        assert reader.snapshot.chunk_count == count
+        expected = {f"d{position:07}" for position in range(count)}
+        assert set(_documents(reader)) == expected
+        hits = reader.snapshot.search_dense(np.ones(DIMENSION, np.float32), count)
+        assert set(reader.doc_ids(hits.chunk_ids)) == expected
+    with IndexWriter(folder) as writer:
+        writer.add(encode("after", "alpha"))
+    with IndexReader(folder) as reader:
+        assert reader.document_count() == count + 1
+        named = {live.segment.folder.name for live in reader.snapshot.segments}
+    assert {each.name for each in (folder / "segments").iterdir()} == named
+
+
+def test_two_writers_take_turns(make_index) -> None:
+    folder = make_index()
+    errors = []
+
+    def write(name: str) -> None:
+        try:
+            with IndexWriter(folder) as writer:
+                for position in range(20):
+                    writer.add(encode(f"{name}{position}", f"{name} {position}"))
+                    writer.commit()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in ("x", "y")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    with IndexReader(folder) as reader:
+        assert reader.snapshot.commit == 40
+        assert len(_documents(reader)) == reader.snapshot.chunk_count == 40
+
+
+def test_a_writer_that_waits_too_long_says_so_and_loses_nothing(make_index) -> None:
+    folder = make_index()
+    with IndexWriter(folder, lock_timeout=0.1) as writer:
+        writer.add(encode("a", "alpha"))
+        with (
+            write_lock(folder, timeout=1),
+            pytest.raises(IndexLockedError, match="another process has been writing"),
+        ):
+            writer.commit()
+    with IndexReader(folder) as reader:
+        assert _documents(reader) == {"a": 5}
+
+
+def test_a_database_locked_by_another_program_is_told_as_such(make_index, monkeypatch) -> None:
+    folder = make_index()
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.1)
+    other = sqlite3.connect(folder / "index.db", isolation_level=None)
+    with IndexReader(folder) as reader, IndexWriter(folder) as writer:
+        writer.add(encode("a", "alpha"))
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(IndexLockedError, match="another program has kept"):
+            writer.commit()
+        other.execute("ROLLBACK")
+        writer.commit()
+        assert reader.refresh().chunk_count == 1
+    other.close()

@@ -13,11 +13,9 @@ from types import TracebackType
 from search_engine.config import Config
 from search_engine.errors import ConfigError
 from search_engine.index.writer import IndexWriter
-from search_engine.legs import Legs
+from search_engine.legs import ENCODE_CHUNKS, Legs
 from search_engine.types import Chunk, Document
 
-# So many chunks are encoded together: enough to sort by length, few enough to be a few seconds.
-ENCODE_CHUNKS = 500
 # SQLite ends a text at NUL, and UTF-8 has no lone surrogates.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from search_engine.encoders.cross_encoder import CrossEncoder
     from search_engine.encoders.sparse_encoder import SparseEncoder
 
+# So many chunks are encoded together: enough to sort by length, few enough to be a few seconds.
+ENCODE_CHUNKS = 500
 DEFAULT_LANGUAGE = "english"
 # Of what an encoder reads; the rest is for title and headings. 200 of the default's 256 tokens.
 CHUNK_SHARE = 200 / 256

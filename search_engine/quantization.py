@@ -1,12 +1,12 @@
-"""Vectors as 8-bit codes: each dimension cut into 256 equal steps between its bounds.
+"""Vectors as 8-bit codes: each dimension cut into 255 equal steps between its bounds.
 
 The convention is that of FAISS's ScalarQuantizer QT_8bit, and the codes are bit for bit its codes:
 
     code    = floor(255 * (x - minimum) / (maximum - minimum)), clamped to 0..255
     decoded = minimum + (code + 0.5) / 255 * (maximum - minimum)
 
-so a vector within the bounds comes back with an error of half a step (maximum - minimum) / 255 in
-each dimension, except at the maximum itself: its code is the 256th, and half a step too high.
+so that a value within the bounds comes back with an error of half a step, and the maximum, which
+alone has the code 255, half a step above itself.
 """
 
 from __future__ import annotations

@@ -18,11 +18,8 @@ from search_engine.index.generation import (
 )
 from search_engine.index.generation_builder import GenerationBuilder
 from search_engine.index.promotion import begin_generation, promote_generation, roll_back
-from search_engine.legs import Legs, load_legs
+from search_engine.legs import ENCODE_CHUNKS, Legs, load_legs
 from search_engine.types import Chunk, Document
-
-# So many chunks are encoded together: enough to sort by length, few enough to be a few seconds.
-ENCODE_CHUNKS = 500
 
 Progress = Callable[[int, int], None]
 """Called with how many documents were given their chunks, and how many there are to do."""

@@ -38,8 +38,9 @@ def test_damage_done_while_an_index_is_open_is_told_in_our_words(make_index) -> 
         writer.add(encode("a", "alpha"))
     (segment,) = (folder / "segments").iterdir()
     size = (segment / "dense.faiss").stat().st_size
-    (segment / "dense.faiss").write_bytes(b"x" * size)
-    with IndexReader(folder) as reader, pytest.raises(IndexCorruptError, match=segment.name):
-        reader.snapshot.search_dense(np.ones(DIMENSION, np.float32), 1)
+    with IndexReader(folder) as reader:
+        (segment / "dense.faiss").write_bytes(b"x" * size)
+        with pytest.raises(IndexCorruptError, match=segment.name):
+            reader.snapshot.search_dense(np.ones(DIMENSION, np.float32), 1)
     with pytest.raises(IndexStoreError, match="was closed"):
         reader.document_count()

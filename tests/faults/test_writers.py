@@ -83,7 +83,8 @@ def test_two_writers_take_turns(make_index) -> None:
         thread.join()
     assert errors == []
     with IndexReader(folder) as reader:
-        assert reader.snapshot.commit == 40
+        # Forty, and those by which segments were merged.
+        assert reader.snapshot.commit >= 40
         assert len(_documents(reader)) == reader.snapshot.chunk_count == 40
 
 

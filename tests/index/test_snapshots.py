@@ -49,7 +49,9 @@ def _read_until_killed(folder: Path, started) -> None:
     time.sleep(60)
 
 
-def test_a_reader_pins_its_commit_until_it_closes_or_its_process_dies(make_index) -> None:
+def test_a_reader_pins_its_commit_until_it_closes_or_its_process_dies(
+    make_index, monkeypatch
+) -> None:
     folder = make_index()
 
     def pinned() -> list[tuple[int, int]]:
@@ -67,6 +69,9 @@ def test_a_reader_pins_its_commit_until_it_closes_or_its_process_dies(make_index
         with IndexWriter(folder) as writer:
             writer.add(encode("a", "alpha"))
         assert sorted(pinned()) == sorted([(process.pid, 0), (os.getpid(), 0)])
+        reader.refresh()
+        # The snapshot before is let go of at the next heartbeat.
+        monkeypatch.setattr("search_engine.index.reader.HEARTBEAT_SECONDS", 0)
         reader.refresh()
         assert sorted(pinned()) == sorted([(process.pid, 0), (os.getpid(), 1)])
     assert pinned() == [(process.pid, 0)]

@@ -23,6 +23,7 @@ def info(index: IndexOption, as_json: JsonOption = False) -> None:
             "commit": reader.snapshot.commit,
             "documents": reader.document_count(),
             "chunks": reader.snapshot.chunk_count,
+            "metadata": sorted(reader.snapshot.metadata_keys),
             "segments": len(reader.snapshot.segments),
             "bytes": size_of(folder),
             "generation": generation.name,
@@ -35,4 +36,4 @@ def info(index: IndexOption, as_json: JsonOption = False) -> None:
         typer.echo(json.dumps(facts))
         return
     for name, value in facts.items():
-        typer.echo(f"{name:<11} {json.dumps(value) if isinstance(value, dict) else value}")
+        typer.echo(f"{name:<11} {json.dumps(value) if isinstance(value, dict | list) else value}")

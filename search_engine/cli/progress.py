@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 from rich.progress import (
@@ -69,10 +69,18 @@ def counting_progress(description: str, total: int, *, unit: str) -> Iterator[Pr
 
 @contextmanager
 def document_progress(description: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar over stored documents; call what it gives with those done and those to do."""
-    with _bar() as progress:
-        task = progress.add_task(description, total=None, unit="documents")
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    """Show a bar over stored documents once there are any; call what it gives with done and all."""
+    progress = _bar()
+    task = progress.add_task(description, total=None, unit="documents")
+    started = ExitStack()
+
+    def advance(done: int, total: int) -> None:
+        if not progress.live.is_started:
+            started.enter_context(progress)
+        progress.update(task, completed=done, total=total)
+
+    with started:
+        yield advance
 
 
 def _bar() -> Progress:

@@ -8,6 +8,7 @@ from pathlib import Path
 from search_engine.index.database import (
     Database,
     check_writable,
+    limit_log,
     sqlite_errors,
     write_transaction,
 )
@@ -53,7 +54,7 @@ def _shrink(folder: Path, database: Database, lock_timeout: float) -> None:
         pages = db.execute("PRAGMA page_count").fetchone()[0]
         if free > _FREE_SHARE * pages:
             db.execute("VACUUM")
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            limit_log(database)
 
 
 def end_segments(folder: Path, segment_ids: list[str]) -> None:

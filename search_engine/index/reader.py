@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import threading
 import time
 import weakref
@@ -43,6 +44,7 @@ HEARTBEAT_SECONDS = 60.0
 # How often an index that changes while it is being opened is looked at anew. Only a reader that
 # cannot write down what it sees needs more than one look.
 _LOOKS = 5
+_UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
 T = TypeVar("T")
 
 
@@ -50,9 +52,9 @@ class IndexReader:
     """A view of the live generation that changes only when `refresh` is called.
 
     Its row in `readers` keeps what it sees from being removed, and so what anybody sees who still
-    holds a snapshot that it gave out. Threads may share a reader. Where the place cannot be written
-    to there is no such row; everything is then mapped at once, and what is gone nevertheless is a
-    SnapshotGoneError.
+    holds a snapshot that it gave out; a snapshot that nobody holds is let go of at the next refresh
+    that writes the row. Threads may share a reader. Where nothing can be written there is no such
+    row; everything is then mapped at once, and what is gone nevertheless is a SnapshotGoneError.
 
     Raises:
         IndexNotFoundError, IndexCorruptError, IndexFormatError, IndexReadOnlyError: see Database.
@@ -62,6 +64,7 @@ class IndexReader:
         self.folder = folder
         self._database = Database(folder, writable=is_writable(folder))
         self._file_state = self._database.state()
+        self._pins = self._database.writable
         self._refreshing = threading.Lock()
         self._reader_id: int | None = None
         self._heartbeat = 0.0
@@ -110,7 +113,7 @@ class IndexReader:
         with sqlite_errors(self.folder):
             newest = int(read_config(self._database.here, "commit"))
             silent = time.monotonic() - self._heartbeat > HEARTBEAT_SECONDS
-            if newest != self.snapshot.commit or (silent and self._database.writable):
+            if newest != self.snapshot.commit or (silent and self._pins):
                 with self._refreshing:
                     self.snapshot = self._newest()
         return self.snapshot
@@ -131,7 +134,7 @@ class IndexReader:
                 snapshot = self._open(state)
             except (IndexCorruptError, SnapshotGoneError):
                 # Without a pin, anything may be removed between reading its row and opening it.
-                if self._database.writable or state == self._state_now():
+                if self._pins or state == self._state_now():
                     raise
             else:
                 self._given.add(snapshot)
@@ -139,12 +142,19 @@ class IndexReader:
         raise SnapshotGoneError(_changing(self.folder))
 
     def _pin(self) -> State:
-        if not self._database.writable:
+        if not self._pins:
             return self._state_now()
         oldest = min((each.commit for each in self._given), default=None)
-        self._reader_id, state = pin(
-            self._database.here, str(self.folder), reader_id=self._reader_id, oldest=oldest
-        )
+        try:
+            self._reader_id, state = pin(
+                self._database.here, str(self.folder), reader_id=self._reader_id, oldest=oldest
+            )
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _UNWRITABLE:
+                raise
+            # A full disk keeps nobody from reading what is there.
+            self._pins = False
+            return self._state_now()
         self._heartbeat = time.monotonic()
         return state
 
@@ -180,7 +190,7 @@ class IndexReader:
         """Open a segment and compare it with its checksums once: a wrong byte is a wrong answer."""
         segment = open_segment(self.folder, row, generation, self._database)
         segment.verify()
-        if not self._database.writable:
+        if not self._pins:
             segment.open_all()
         return row.segment_id, segment
 

@@ -68,14 +68,14 @@ def _remove_chunk_rows(segments: Path, db: sqlite_utils.Database) -> None:
     """
     with write_transaction(db):
         horizon = oldest_pinned(db)
-    # The chunks of a retired generation did not die one by one.
-    rows = db.execute(
-        "SELECT chunk_id FROM chunks WHERE died <= ? UNION SELECT chunk_id FROM chunks "
-        "WHERE generation_id IN (SELECT generation_id FROM generations g WHERE state = 'retired' "
-        "AND NOT EXISTS (SELECT 1 FROM segments s WHERE s.generation_id = g.generation_id))",
-        [horizon],
-    ).fetchall()
-    gone = np.fromiter((chunk_id for (chunk_id,) in rows), np.int64)
+    gone = _ids(db, "SELECT chunk_id FROM chunks WHERE died <= ?", horizon)
+    for (generation_id,) in db.execute(
+        "SELECT generation_id FROM generations g WHERE state = 'retired' AND NOT EXISTS "
+        "(SELECT 1 FROM segments s WHERE s.generation_id = g.generation_id)"
+    ).fetchall():
+        # The chunks of a retired generation did not die one by one.
+        retired = _ids(db, "SELECT chunk_id FROM chunks WHERE generation_id = ?", generation_id)
+        gone = np.union1d(gone, retired)
     if len(gone):
         gone = gone[~np.isin(gone, _held(segments, _named(db)))]
     for start in range(0, len(gone), _ROWS):
@@ -108,6 +108,11 @@ def _remove_chunk_rows(segments: Path, db: sqlite_utils.Database) -> None:
             "AND NOT EXISTS "
             "(SELECT 1 FROM segments s WHERE s.generation_id = generations.generation_id)"
         )
+
+
+def _ids(db: sqlite_utils.Database, sql: str, parameter: int) -> NDArray[np.int64]:
+    rows = db.execute(sql, [parameter]).fetchall()
+    return np.fromiter((chunk_id for (chunk_id,) in rows), np.int64)
 
 
 def _held(segments: Path, named: set[str]) -> NDArray[np.int64]:

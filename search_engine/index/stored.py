@@ -99,13 +99,15 @@ def document_count(db: sqlite_utils.Database, commit: int) -> int:
 
 def documents_lacking(db: sqlite_utils.Database, generation_id: int) -> list[int]:
     """The living documents (ids of their rows) without chunks in a generation, oldest first."""
+    # `born > 0` always holds; with it SQLite looks at the index of lifetimes alone, where the rows
+    # would have to be walked past their texts.
     rows = db.execute(
-        "SELECT document_id FROM documents d WHERE died IS NULL AND NOT EXISTS "
+        "SELECT document_id FROM documents d WHERE born > 0 AND died IS NULL AND NOT EXISTS "
         "(SELECT 1 FROM chunks c WHERE c.document_id = d.document_id AND c.generation_id = ? "
-        "AND c.died IS NULL) ORDER BY document_id",
+        "AND c.died IS NULL)",
         [generation_id],
     )
-    return [document_id for (document_id,) in rows.fetchall()]
+    return sorted(document_id for (document_id,) in rows.fetchall())
 
 
 def documents_of_chunks(db: sqlite_utils.Database, chunk_ids: Sequence[int]) -> list[int]:
@@ -120,8 +122,8 @@ def documents_of_chunks(db: sqlite_utils.Database, chunk_ids: Sequence[int]) -> 
 
 def living_document_ids(db: sqlite_utils.Database) -> list[int]:
     """All living documents (ids of their rows), oldest first."""
-    rows = db.execute("SELECT document_id FROM documents WHERE died IS NULL ORDER BY document_id")
-    return [document_id for (document_id,) in rows.fetchall()]
+    rows = db.execute("SELECT document_id FROM documents WHERE born > 0 AND died IS NULL")
+    return sorted(document_id for (document_id,) in rows.fetchall())
 
 
 def whole_document(db: sqlite_utils.Database, document_id: int) -> tuple[Document, str] | None:

@@ -7,8 +7,9 @@ differ in the last bit with the segmentation. `rescore` does not.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -26,17 +27,15 @@ QUANTIZERS: dict[Precision, int] = {
     "float16": faiss.ScalarQuantizer.QT_fp16,
     "int8": faiss.ScalarQuantizer.QT_8bit,
 }
-_LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 # Rounding error of a product summed in any order, relative to the norms. Its bound is d * 2^-24
 # (Higham 2002, section 3.1), its size about the square root of that: near-duplicates of 384
 # dimensions came to 2 % of this.
 _RELATIVE_ERROR = 1e-5
-# Fetched beyond what is wanted, to see without a second search whether anything ties.
-SPARE = 8
+SPARE = 8  # fetched beyond what is wanted, to see without a second search whether anything ties
 # Where a smaller share is allowed, taking those rows out costs less than FAISS asking about each:
 # at 0.3 % of 200,000 x 384 it is 0.13 ms to 0.31, and 0.23 to 0.36 in int8; at 1 % it is not.
 _GATHER_BELOW = 0.005
-# How many vectors are decoded at a time where their number is open.
+# Vectors decoded at a time to take their norms.
 _BLOCK = 10_000
 
 
@@ -99,10 +98,10 @@ def encode_vectors(
         return StoredVectors(quantize_int8(vectors, ranges), precision, dimension, metric, ranges)
     if precision == "float16":
         largest = float(np.abs(vectors).max(initial=0))
-        if largest > _LARGEST_FLOAT16:
+        if largest > 65_504:
             raise ConfigError(
-                f"a vector holds the value {largest:g}, and float16 ends at {_LARGEST_FLOAT16:g}; "
-                "set the precision to float32 or int8"
+                f"a vector holds the value {largest:g}, and float16 ends at 65504; set the "
+                "precision to float32 or int8"
             )
         values = vectors.astype(np.float16).view(np.uint8)
     else:
@@ -125,10 +124,7 @@ def gather_vectors(
     Args:
         parts: at least one, all of one dimension and metric.
         picked: int64 [m], positions in the concatenation, in any order.
-        precision, ranges: of the result.
-
-    Raises:
-        ConfigError, ValueError: as for `encode_vectors`.
+        precision, ranges: of the result, as for `encode_vectors`.
     """
     first = parts[0]
     nothing = np.empty((0, first.dimension), np.float32)
@@ -137,30 +133,20 @@ def gather_vectors(
     start = 0
     for part in parts:
         places = np.flatnonzero((picked >= start) & (picked < start + len(part)))
-        ordinals = picked[places] - start
+        rows = replace(part, codes=part.codes[picked[places] - start])
+        if part.precision != precision or not same_steps(part.ranges, gathered.ranges):
+            vectors, metric = rows.decode(), part.metric
+            rows = encode_vectors(vectors, precision=precision, metric=metric, ranges=ranges)
+        codes[places] = rows.codes
         start += len(part)
-        if part.precision == precision and same_steps(part.ranges, gathered.ranges):
-            codes[places] = part.codes[ordinals]
-            continue
-        for block in range(0, len(places), _BLOCK):
-            chosen = slice(block, block + _BLOCK)
-            coded = encode_vectors(
-                part.decode(ordinals[chosen]),
-                precision=precision,
-                metric=part.metric,
-                ranges=ranges,
-            )
-            codes[places[chosen]] = coded.codes
     return StoredVectors(codes, precision, first.dimension, first.metric, gathered.ranges)
 
 
 def write_vectors(path: Path, vectors: StoredVectors) -> None:
     """Save vectors as a FAISS index: flat for float32, else of a scalar quantizer; n may be 0."""
     metric = FAISS_METRICS[vectors.metric]
-    index: faiss.IndexFlatCodes
     if vectors.precision == "float32":
-        flat = faiss.IndexFlatIP if vectors.metric == "ip" else faiss.IndexFlatL2
-        index = flat(vectors.dimension)
+        index = faiss.IndexFlat(vectors.dimension, metric)
     else:
         index = faiss.IndexScalarQuantizer(vectors.dimension, QUANTIZERS[vectors.precision], metric)
         train_quantizer(index, vectors.ranges)
@@ -175,6 +161,19 @@ def train_quantizer(index: faiss.IndexScalarQuantizer, ranges: NDArray[np.float3
         trained = np.concatenate([ranges[0], ranges[1] - ranges[0]])
         faiss.copy_array_to_vector(trained, index.sq.trained)
     index.is_trained = True
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let FAISS compute in the calling thread, of which alone this is a setting."""
+    # It waits for others even where they have nothing to do: a scan of 3 ms, which they would not
+    # make faster, took 16 ms while the cores were busy.
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 class VectorStorage:
@@ -195,6 +194,7 @@ class VectorStorage:
         codes = np.asarray(_MappedCodes(self.index))
         self.vectors = StoredVectors(codes, precision, self.index.d, metric, ranges)
 
+    @_one_thread()
     def scan(
         self, query: NDArray[np.float32], depth: int, *, allowed: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -224,6 +224,7 @@ class VectorStorage:
         best = np.argsort(-scores, kind="stable")[:count]
         return ordinals[best], scores[best]
 
+    @_one_thread()
     def scan_above(
         self, query: NDArray[np.float32], threshold: float, *, allowed: NDArray[np.bool_] | None
     ) -> NDArray[np.int64]:
@@ -243,11 +244,10 @@ class VectorStorage:
     ) -> NDArray[np.float32]:
         """Scores float32 [m] of the stored vectors, each summed by itself in the same order."""
         vectors = self.vectors.decode(ordinals)
-        if self.vectors.metric == "ip":
-            products: NDArray[np.float32] = np.multiply(vectors, query).sum(axis=1)
-            return products
-        squares: NDArray[np.float32] = np.square(vectors - query).sum(axis=1)
-        return -squares
+        ip = self.vectors.metric == "ip"
+        terms = vectors * query if ip else -np.square(vectors - query)
+        scores: NDArray[np.float32] = terms.sum(axis=1)
+        return scores
 
     def score_error(self, query: NDArray[np.float32]) -> float:
         """The most by which a score of `scan` differs from that of `rescore`."""
@@ -263,9 +263,8 @@ class VectorStorage:
             return float(np.linalg.norm(np.abs(self.vectors.ranges).max(axis=0)))
         squares = 0.0
         for start in range(0, len(self.vectors), _BLOCK):
-            ordinals = np.arange(start, min(start + _BLOCK, len(self.vectors)))
-            vectors = self.vectors.decode(ordinals)
-            squares = max(squares, float(np.einsum("ij,ij->i", vectors, vectors).max()))
+            block = replace(self.vectors, codes=self.vectors.codes[start : start + _BLOCK]).decode()
+            squares = max(squares, float(np.einsum("ij,ij->i", block, block).max()))
         return math.sqrt(squares)
 
 
@@ -279,7 +278,7 @@ class _MappedCodes:
             "typestr": "|u1",
             "shape": (index.ntotal, index.code_size),
             # Read-only: the file is mapped for reading, and writing would end the process.
-            "data": (int(index.codes.data()), True),
+            "data": (int(index.codes.data() or 0), True),
         }
 
 

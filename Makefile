@@ -24,6 +24,8 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/indexing_speed.py --rounds 1 \
 		--sides sentence-transformers torch-float32 openvino-float32 auto
 	$(BIN)/python benchmarks/query_latency.py
+	$(BIN)/python benchmarks/small_commits.py
+	$(BIN)/python benchmarks/filtered_search.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -179,7 +179,9 @@ def test_chunks_that_two_segments_hold_are_found(folder) -> None:
     )
     found = _only(folder)
     assert (found.damaged, found.lost.tolist()) == ((first,), [])
-    assert found.findings[0].what == f"segment {first} holds 3 chunks that another segment holds too"
+    assert (
+        found.findings[0].what == f"segment {first} holds 3 chunks that another segment holds too"
+    )
 
 
 @pytest.mark.parametrize(
@@ -257,8 +259,9 @@ def test_damage_to_a_generation_that_is_not_live_is_found_too(tmp_path) -> None:
     folder = new_index(tmp_path / "index", "first", {"a": "alpha", "b": "beta"})
     begin_generation(folder, generation("second"))
     build(folder, 2, "second")
-    (name,) = (each for (each,) in query(folder, "SELECT segment_id FROM segments "
-               "WHERE generation_id = 2"))
+    (name,) = (
+        each for (each,) in query(folder, "SELECT segment_id FROM segments WHERE generation_id = 2")
+    )
     _flip_bit(folder / "segments" / name / "dense.faiss", -1)
     live, building = verify_generations(folder)
     assert live.findings == ()

@@ -79,7 +79,7 @@ def _copy(folder: Path, copy: Path) -> None:
     (copy / "segments").mkdir()
     database = Database(copy, writable=True)
     try:
-        with write_transaction(database.here):
+        with sqlite_errors(copy), write_transaction(database.here):
             database.here.execute("DELETE FROM readers")
             database.here.execute("DELETE FROM segments WHERE died IS NOT NULL")
         for generation, _ in stored_generations(database.here, str(copy)):

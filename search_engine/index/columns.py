@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from search_engine.filters import AllOf, AnyOf, Filter, Not, Present
 from search_engine.index.column import Column, stored_value
@@ -132,7 +132,8 @@ def write_columns(folder: Path, columns: Columns) -> None:
     }
     # One entry only: the order of several would change from run to run.
     about = json.dumps({"rows": len(columns), "keys": keys})
-    save_file(tensors, folder / FILE_NAME, metadata={"columns": about})
+    # `save_file` would keep the file from everybody else, and its errors are no OSError.
+    (folder / FILE_NAME).write_bytes(save(tensors, metadata={"columns": about}))
 
 
 def open_columns(folder: Path) -> Columns:

@@ -145,6 +145,7 @@ def sqlite_errors(folder: Path) -> Iterator[None]:
 
     Raises:
         IndexLockedError: another program kept the database locked.
+        IndexReadOnlyError: it cannot be written to.
         IndexCorruptError: it is damaged, or no index database.
         IndexStoreError: SQLite could not do its work for another reason, such as a full disk.
     """
@@ -157,6 +158,12 @@ def sqlite_errors(folder: Path) -> Iterator[None]:
             raise IndexLockedError(
                 f"another program has kept {path} locked for more than "
                 f"{BUSY_TIMEOUT_SECONDS:g} s; end it, then try again"
+            ) from error
+        if code == sqlite3.SQLITE_READONLY:
+            # Also a reader's, where the write-ahead log comes or goes just as it looks.
+            raise IndexReadOnlyError(
+                f"{path} cannot be written to, or is just being opened by somebody who may; "
+                "open it again"
             ) from error
         if code == sqlite3.SQLITE_ERROR:
             raise IndexCorruptError(_not_ours(path, error)) from error

@@ -20,8 +20,8 @@ from search_engine.registry import Registry
 # Scanning so many vectors takes as long as one candidate of a graph search: of 200,000 x 384, 0.06
 # us each and 3.3 us, and where a tenth are allowed, 4.1 ms and 4.3 ms in all.
 STEP_COST = 50
-# Segments of fewer vectors get no graph: scanning 8,000 takes 0.19 ms, and searching a graph of them
-# as long; for 16,000 (int8) it is 0.42 ms and 0.24 ms.
+# Segments of fewer vectors get no graph: scanning 8,000 takes 0.19 ms, and searching a graph of
+# them as long; for 16,000 (int8) it is 0.42 ms and 0.24 ms.
 GRAPH_MINIMUM = 8_000
 
 

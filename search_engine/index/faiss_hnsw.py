@@ -46,7 +46,10 @@ class FaissHnsw(FaissFlat):
         FaissFlat.write(folder, vectors, config)
         if len(vectors) >= dense_kinds.GRAPH_MINIMUM:
             graph = _build_graph(vectors, config)
-            faiss.write_index(graph, str(folder / GRAPH_NAME), faiss.IO_FLAG_SKIP_STORAGE)
+            # A file that FAISS opened itself it closes without saying that the disk was full.
+            with (folder / GRAPH_NAME).open("wb") as file:
+                there = faiss.PyCallbackIOWriter(file.write)
+                faiss.write_index(graph, there, faiss.IO_FLAG_SKIP_STORAGE)
 
     @property
     def exact(self) -> bool:
@@ -79,7 +82,7 @@ def _open_graph(path: Path, storage: VectorStorage) -> faiss.IndexHNSW:
     if not isinstance(graph, faiss.IndexHNSW) or graph.ntotal != len(storage.vectors):
         raise ValueError(f"{path.name} is not a graph of {len(storage.vectors)} vectors")
     graph.storage = storage.index
-    graph.own_fields = False
+    graph.own_fields = False  # the storage goes with its own object
     return graph
 
 

@@ -7,6 +7,8 @@ and in memory, beside those of `dense.faiss`.
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import hnswlib
@@ -53,7 +55,11 @@ class HnswlibGraph(FaissFlat):
             graph = hnswlib.Index(vectors.metric, vectors.dimension)
             graph.init_index(len(vectors), M=config.m, ef_construction=config.ef_construction)
             graph.add_items(vectors.decode())
-            graph.save_index(str(folder / GRAPH_NAME))
+            path = folder / GRAPH_NAME
+            graph.save_index(str(path))
+            if path.stat().st_size != graph.index_file_size():
+                # hnswlib does not say why.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     @property
     def exact(self) -> bool:

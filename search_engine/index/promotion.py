@@ -24,10 +24,10 @@ from search_engine.index.database import (
 )
 from search_engine.index.generation import (
     Generation,
+    GenerationState,
     check_dense_kind,
     generation_in_state,
     insert_generation,
-    live_generation,
     stored_generations,
 )
 from search_engine.index.lock import write_lock
@@ -73,16 +73,9 @@ def promote_generation(folder: Path, generation_id: int) -> None:
         GenerationError: there is no such generation, or it is live already.
     """
     with _changing(folder) as (db, commit):
-        states = {
-            known.generation_id: state for known, state in stored_generations(db, str(folder))
-        }
-        state = states.get(generation_id)
-        if state is None or state == "live":
-            raise GenerationError(
-                f"generation {generation_id} of {folder} is live already"
-                if state
-                else f"{folder} has no generation {generation_id}"
-            )
+        state = _state(db, folder, generation_id)
+        if state == "live":
+            raise GenerationError(f"generation {generation_id} of {folder} is live already")
         lacking = len(documents_lacking(db, generation_id))
         if lacking:
             raise GenerationBehindError(
@@ -117,10 +110,11 @@ def give_up_generation(folder: Path, generation_id: int) -> None:
     """Remove a generation that is not live.
 
     Raises:
-        GenerationError: it is live.
+        GenerationError: it is live, or there is none of that id.
     """
     with _changing(folder) as (db, commit):
-        if live_generation(db, str(folder)).generation_id == generation_id:
+        state = _state(db, folder, generation_id)
+        if state == "live":
             raise GenerationError(
                 f"generation {generation_id} of {folder} is live; promote another one first"
             )
@@ -130,6 +124,13 @@ def give_up_generation(folder: Path, generation_id: int) -> None:
         _end_segments(db, commit)
         write_config(db, "commit", str(commit))
     _remove(folder)
+
+
+def _state(db: sqlite_utils.Database, folder: Path, generation_id: int) -> GenerationState:
+    for known, state in stored_generations(db, str(folder)):
+        if known.generation_id == generation_id:
+            return state
+    raise GenerationError(f"{folder} has no generation {generation_id}")
 
 
 def _retire(db: sqlite_utils.Database, state: str) -> None:

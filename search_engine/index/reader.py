@@ -96,10 +96,18 @@ class IndexReader:
         try:
             if reader_id is not None:
                 with sqlite_errors(self.folder):
-                    release(self._database.here, reader_id)
+                    self._release(reader_id)
         finally:
             self._workers.shutdown()
             self._database.close()
+
+    def _release(self, reader_id: int) -> None:
+        try:
+            release(self._database.here, reader_id)
+        except sqlite3.OperationalError as error:
+            # On a full disk the row stays until this process ends.
+            if not _is_unwritable(error):
+                raise
 
     def refresh(self) -> Snapshot:
         """Move on to the newest commit, if there is a newer one, and return what it holds.
@@ -150,7 +158,7 @@ class IndexReader:
                 self._database.here, str(self.folder), reader_id=self._reader_id, oldest=oldest
             )
         except sqlite3.OperationalError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _UNWRITABLE:
+            if not _is_unwritable(error):
                 raise
             # A full disk keeps nobody from reading what is there.
             self._pins = False
@@ -256,3 +264,7 @@ class IndexReader:
 
 def _changing(folder: Path) -> str:
     return f"what was read of the index at {folder} was removed meanwhile; ask again"
+
+
+def _is_unwritable(error: sqlite3.OperationalError) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNWRITABLE

@@ -77,7 +77,12 @@ def _remove_chunk_rows(segments: Path, db: sqlite_utils.Database) -> None:
         retired = _ids(db, "SELECT chunk_id FROM chunks WHERE generation_id = ?", generation_id)
         gone = np.union1d(gone, retired)
     if len(gone):
-        gone = gone[~np.isin(gone, _held(segments, _named(db)))]
+        try:
+            held = _held(segments, _named(db))
+        except (OSError, ValueError, EOFError):
+            # A segment is damaged and does not say what it holds: the rows stay until it is mended.
+            return
+        gone = gone[~np.isin(gone, held)]
     for start in range(0, len(gone), _ROWS):
         chunk_ids = json.dumps(gone[start : start + _ROWS].tolist())
         with write_transaction(db):
@@ -116,6 +121,10 @@ def _ids(db: sqlite_utils.Database, sql: str, parameter: int) -> NDArray[np.int6
 
 
 def _held(segments: Path, named: set[str]) -> NDArray[np.int64]:
-    """The ids of all chunks that some segment holds."""
+    """The ids of all chunks that some segment holds.
+
+    Raises:
+        OSError, ValueError, EOFError: a segment is damaged.
+    """
     held = [map_array(segments / name / CHUNKS_FILE) for name in sorted(named)]
     return np.concatenate([np.empty(0, np.int64), *held])

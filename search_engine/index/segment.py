@@ -141,7 +141,7 @@ class Segment:
         self._manifest = json.loads(manifest)
         for name, expected in self._manifest["files"].items():
             path = folder / name
-            size = path.stat().st_size if path.is_file() else None
+            size = _size(path)
             if size != expected["bytes"]:
                 found = "missing" if size is None else f"{size} bytes"
                 raise IndexCorruptError(
@@ -227,6 +227,14 @@ def _damage(folder: Path, what: str) -> str:
         f"segment {folder.name} in {folder.parent.parent} is damaged: {what}; restore the index "
         "from a backup, or mend it by `search-cli doctor --repair`"
     )
+
+
+def _size(path: Path) -> int | None:
+    """None where there is no file, or none any more: another process may be removing it."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _sha256(path: Path) -> str:

@@ -13,6 +13,12 @@ import sqlite_utils
 from search_engine.errors import IndexFormatError
 from search_engine.index.schema import FORMAT_VERSION, read_config, write_config
 
+# What version 2 counts and version 1 did not.
+_NUMBERS_2 = (
+    "SELECT 'next_document_id' AS key, CAST(coalesce(max(document_id), 0) + 1 AS TEXT) AS value "
+    "FROM documents UNION ALL SELECT 'next_generation_id', '2'"
+)
+
 
 def format_version(db: sqlite_utils.Database, place: str) -> int:
     """The format version of a database that this program can read.
@@ -46,6 +52,10 @@ def present_as_current(db: sqlite_utils.Database, version: int) -> None:
             "CREATE TEMP VIEW generations AS SELECT generation_id, fingerprint, config, dimension, "
             "similarity, 'live' AS state, NULL AS ranges FROM main.generations"
         )
+        db.execute(
+            "CREATE TEMP VIEW config AS SELECT key, value FROM main.config UNION ALL "  # noqa: S608
+            f"{_NUMBERS_2}"
+        )
 
 
 def _to_version_2(db: sqlite_utils.Database) -> None:
@@ -58,9 +68,7 @@ def _to_version_2(db: sqlite_utils.Database) -> None:
         "CREATE INDEX documents_lifetime ON documents (born, died)",
         "DROP INDEX chunks_of_document",
         "CREATE INDEX chunks_of_document ON chunks (document_id, generation_id)",
-        "INSERT INTO config SELECT 'next_document_id', CAST(coalesce(max(document_id), 0) + 1 "
-        "AS TEXT) FROM documents",
-        "INSERT INTO config VALUES ('next_generation_id', '2')",
+        f"INSERT INTO config {_NUMBERS_2}",
     ):
         db.execute(statement)
 

@@ -152,7 +152,9 @@ def write_vectors(path: Path, vectors: StoredVectors) -> None:
         train_quantizer(index, vectors.ranges)
     if len(vectors):
         index.add_sa_codes(np.ascontiguousarray(vectors.codes))
-    faiss.write_index(index, str(path))
+    # A file that FAISS opened itself it closes without saying that the disk was full.
+    with path.open("wb") as file:
+        faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
 
 
 def train_quantizer(index: faiss.IndexScalarQuantizer, ranges: NDArray[np.float32] | None) -> None:

@@ -51,7 +51,8 @@ class IndexWriter:
         self._lock_timeout = lock_timeout
         self._database = Database(folder, writable=True)
         try:
-            self.generation: Generation = live_generation(self._database.here, str(folder))
+            with sqlite_errors(folder):
+                self.generation: Generation = live_generation(self._database.here, str(folder))
             remove_unseen(folder, self._database, lock_timeout=lock_timeout)
         except BaseException:
             self._database.close()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from search_engine.config import DenseConfig, Precision
 from search_engine.errors import ConfigError
 from search_engine.index import dense_kinds as dense_kinds_module
-from search_engine.index.dense_kinds import dense_kinds
+from search_engine.index.dense_kinds import dense_kinds, graph_width
 from search_engine.index.metric import Metric, metric_of, similarity_scores
 from search_engine.index.vector_storage import (
     StoredVectors,
@@ -219,6 +219,15 @@ def test_a_file_that_was_cut_off_is_refused(
             with pytest.raises((OSError, ValueError, RuntimeError, EOFError)):
                 dense_kinds.get(kind)(tmp_path, config)
         path.write_bytes(content)
+
+
+def test_a_graph_is_left_where_scanning_costs_less() -> None:
+    assert graph_width(128, 18, allowed=200_000, total=200_000) == 128
+    assert graph_width(128, 300, allowed=200_000, total=200_000) == 300
+    assert graph_width(128, 18, allowed=100_000, total=200_000) == 256
+    assert graph_width(128, 18, allowed=20_000, total=200_000) is None
+    assert graph_width(128, 18, allowed=6_400, total=6_400) is None
+    assert graph_width(128, 18, allowed=0, total=200_000) is None
 
 
 def test_similarities_of_scores() -> None:

@@ -7,25 +7,27 @@ import logging
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from search_engine.index.reader import IndexReader
-from search_engine.index.writer import IndexWriter
 from tests.faults.workload import (
     COMMIT_CHUNKS,
     STATES,
     Answers,
     answers,
     findings,
+    make_index,
+    memory_folder,
     oracle,
     processes,
+    remains,
     run_workload,
 )
-from tests.index.rows import count_rows, folders, query
+from tests.index.rows import count_rows, query
 
 _log = logging.getLogger(__name__)
 # What takes little time is hardly ever hit by chance, so every second kill waits for one of them.
@@ -44,6 +46,7 @@ class _Life:
         self.log = folder.with_suffix(".log")
         self.log.touch()
         self.encoded: set[str] = set()
+        self.seconds = 0.0
 
     def run(self, *, aim: str = "", delay: float = 0.0) -> str | None:
         """Go on with the workload, and kill it `delay` seconds after it came to `aim`.
@@ -54,14 +57,14 @@ class _Life:
         before = self.log.stat().st_size
         process = processes().Process(target=run_workload, args=(self.folder, self.log))
         process.start()
-        while process.is_alive() and not any(
-            line.startswith(aim) for line in self._lines(before)
-        ):
+        while process.is_alive() and not any(line.startswith(aim) for line in self._lines(before)):
             time.sleep(0.0005)
+        begun = time.monotonic()
         if aim:
             time.sleep(delay)
             process.kill()
         process.join()
+        self.seconds = time.monotonic() - begun
         assert process.exitcode in (0, -signal.SIGKILL)
         lines = self._lines(before)
         encoded = {line for line in lines if line.startswith(("indexing", "building"))}
@@ -94,22 +97,23 @@ def _check(folder: Path) -> None:
         assert held.dense == pytest.approx(expected.dense, abs=1e-5)
         assert held.bm25 == pytest.approx(expected.bm25, abs=1e-5)
     assert findings(folder) == []
-    with IndexWriter(folder):
-        pass
-    named = {name for (name,) in query(folder, "SELECT segment_id FROM segments")}
-    assert folders(folder) == named
+    assert remains(folder) == set()
     assert query(folder, "SELECT count(*) FROM segments WHERE died IS NOT NULL") == [(0,)]
     assert count_rows(folder, "readers") == 0, "that of the killed process is gone"
 
 
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with memory_folder() as folder:
+        yield folder
+
+
 @pytest.mark.parametrize("kills", [10, pytest.param(100, marks=pytest.mark.slow)])
 def test_what_is_killed_at_any_moment_goes_on_and_ends_as_if_it_had_not_been(
-    make_index: Callable[[str], Path], kills: int
+    place: Path, kills: int
 ) -> None:
-    whole = _Life(make_index("whole"))
-    begun = time.monotonic()
-    assert whole.run(aim="") is None
-    duration = time.monotonic() - begun
+    whole = _Life(make_index(place / "whole"))
+    assert whole.run() is None
     expected = _held(whole.folder)
     assert expected.texts == STATES[-1]
     random = np.random.default_rng(kills)
@@ -117,13 +121,13 @@ def test_what_is_killed_at_any_moment_goes_on_and_ends_as_if_it_had_not_been(
     lives = 0
     while doing.total() < kills:
         lives += 1
-        life = _Life(make_index(f"life{lives}"))
+        life = _Life(make_index(place / f"life{lives}"))
         finished = False
         while not finished and doing.total() < kills:
             if doing.total() % 2:
-                killed = life.run(aim="opening", delay=duration * random.random())
+                killed = life.run(aim="opening", delay=whole.seconds * random.random())
             else:
-                killed = life.run(aim=next(_AIMS), delay=_SHORTLY * random.random())
+                killed = life.run(aim=next(_AIMS), delay=_SHORTLY * random.random() ** 2)
             finished = killed is None
             if killed is not None:
                 doing[killed] += 1

@@ -1,16 +1,10 @@
-"""Writers that are killed, that meet, and that wait."""
+"""Writers that meet, and that wait."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import sqlite3
 import threading
-import time
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from search_engine.errors import (
@@ -20,47 +14,11 @@ from search_engine.index import database
 from search_engine.index.lock import write_lock
 from search_engine.index.reader import IndexReader
 from search_engine.index.writer import IndexWriter
-from tests.index.documents import DIMENSION, encode
+from tests.index.documents import encode
 
 
 def _documents(reader: IndexReader) -> dict[str, int]:
     return {each.doc_id: each.characters for each in reader.documents()}
-
-
-def _index_until_killed(folder: Path, started) -> None:
-    with IndexWriter(folder) as writer:
-        for position in range(1_000_000):
-            writer.add(encode(f"d{position:07}", f"text {position}"))
-            if position % 5 == 4:
-                writer.commit()
-                started.set()
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_killed_writer_leaves_a_committed_state(make_index, seed) -> None:
-    folder = make_index()
-    context = multiprocessing.get_context("spawn")
-    started = context.Event()
-    process = context.Process(target=_index_until_killed, args=(folder, started))
-    process.start()
-    assert started.wait(30)
-    time.sleep(0.05 + np.random.default_rng(seed).random() / 5)
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    with IndexReader(folder) as reader:
-        count = reader.document_count()
-        assert count % 5 == 0 and count == 5 * reader.snapshot.commit
-        assert reader.snapshot.chunk_count == count
-        expected = {f"d{position:07}" for position in range(count)}
-        assert set(_documents(reader)) == expected
-        hits = reader.snapshot.search_dense(np.ones(DIMENSION, np.float32), count)
-        assert set(reader.doc_ids(hits.chunk_ids)) == expected
-    with IndexWriter(folder) as writer:
-        writer.add(encode("after", "alpha"))
-    with IndexReader(folder) as reader:
-        assert reader.document_count() == count + 1
-        named = {live.segment.folder.name for live in reader.snapshot.segments}
-    assert {each.name for each in (folder / "segments").iterdir()} == named
 
 
 def test_two_writers_take_turns(make_index) -> None:

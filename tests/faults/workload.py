@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import resource
+import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 
 from search_engine.config import BM25Config, Config
 from search_engine.index import generation_builder, merger, merging, writer
+from search_engine.index.creation import create_index
 from search_engine.index.database import Database
 from search_engine.index.generation import Generation, stored_generations
 from search_engine.index.generation_builder import GenerationBuilder
@@ -25,9 +29,11 @@ from search_engine.index.promotion import (
     roll_back,
 )
 from search_engine.index.reader import IndexReader
+from search_engine.index.stored import documents_lacking
 from search_engine.index.verification import verify_database, verify_generations
 from search_engine.index.writer import IndexWriter
 from tests.index.documents import DIMENSION, bm25_oracle, encode
+from tests.index.rows import folders, query
 
 COMMIT_CHUNKS = 10
 # Batches of documents that are there before the second generation is begun, before going back to
@@ -36,6 +42,7 @@ _FIRST, _SECOND, _LAST = 20, 24, 28
 _COMPACT_EVERY = 9
 _QUERY = np.linspace(-1, 1, DIMENSION, dtype=np.float32)
 _TERMS = ["alpha", "gamma"]
+FIRST_GENERATION = Generation(1, "f" * 64, Config(), DIMENSION, "dot")
 SECOND_GENERATION = Generation(0, "2" * 64, Config(), DIMENSION, "dot")
 
 
@@ -52,6 +59,34 @@ def processes() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["search_engine.index.maintenance", __name__])
     return context
+
+
+@contextmanager
+def memory_folder() -> Iterator[Path]:
+    """A folder in memory where there is one: what kills a process leaves what it wrote there too.
+
+    On a disk these tests would wait for fsync nearly all the time.
+    """
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """No file of this process can grow beyond a size, in bytes."""
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+
+
+def make_index(folder: Path, generation: Generation = FIRST_GENERATION) -> Path:
+    """An empty index."""
+    create_index(folder, generation)
+    return folder
 
 
 def answers(reader: IndexReader) -> Answers:
@@ -88,14 +123,54 @@ def findings(folder: Path) -> list[str]:
     return found + [each.what for one in verify_generations(folder) for each in one.findings]
 
 
-def generation_states(folder: Path) -> dict[int, str]:
-    """The state of each generation by its id."""
+def commit_version(folder: Path, version: int) -> None:
+    """Put four documents of a version in the place of those of another."""
+    with IndexWriter(folder) as there:
+        for name in "abcd":
+            text = f"alpha {name} v{version}"
+            there.add(encode(name, text, vector(1, text)))
+
+
+def remains(folder: Path) -> set[str]:
+    """The segment folders that no row names after a writer was opened."""
+    with IndexWriter(folder):
+        pass
+    return folders(folder) - {name for (name,) in query(folder, "SELECT segment_id FROM segments")}
+
+
+class State(NamedTuple):
+    """What an index holds: answers, and each generation's state with how much it lacks."""
+
+    commit: int
+    answers: Answers
+    generations: dict[int, tuple[str, int]]
+
+
+def state_of(folder: Path) -> State:
+    """The newest state of an index."""
+    with IndexReader(folder) as reader:
+        return State(reader.snapshot.commit, answers(reader), _generations(folder))
+
+
+def _generations(folder: Path) -> dict[int, tuple[str, int]]:
     database = Database(folder, writable=True)
     try:
-        kept = stored_generations(database.here, str(folder))
+        db = database.here
+        return {
+            each.generation_id: (state, len(documents_lacking(db, each.generation_id)))
+            for each, state in stored_generations(db, str(folder))
+        }
     finally:
         database.close()
-    return {generation.generation_id: state for generation, state in kept}
+
+
+def build(folder: Path, generation_id: int, *, tell: Callable[[str], Any] = len) -> None:
+    """Give a generation the documents that it lacks, and tell of each before it is encoded."""
+    with GenerationBuilder(folder, generation_id) as builder:
+        for document_id, document, _ in builder.documents(builder.lacking()):
+            doc_id, text = document.doc_id, document.text
+            tell(f"building {generation_id} {doc_id} {text}\n")
+            builder.add(document_id, encode(doc_id, text, vector(generation_id, text)))
 
 
 def _batches() -> Iterator[list[tuple[str, str | None]]]:
@@ -162,8 +237,7 @@ def _tell_of_merges(lines: TextIO) -> None:
 
 def _go_on(folder: Path, lines: TextIO, reader: IndexReader) -> bool:
     """Do what is next by what the index holds; False where nothing is left."""
-    states, done = generation_states(folder), _batches_done(folder)
-    second = states.get(2)
+    second, done = _generations(folder).get(2, (None, 0))[0], _batches_done(folder)
     until = {None: _FIRST, "building": _FIRST, "live": _SECOND, "previous": _LAST}[second]
     if second is None and done == _LAST:
         lines.write("compacting\n")
@@ -175,11 +249,11 @@ def _go_on(folder: Path, lines: TextIO, reader: IndexReader) -> bool:
         lines.write("beginning\n")
         begin_generation(folder, SECOND_GENERATION)
     elif second == "building":
-        _build(folder, lines, 2)
+        build(folder, 2, tell=lines.write)
         lines.write("promoting\n")
         promote_generation(folder, 2)
     elif second == "live":
-        _build(folder, lines, 1)
+        build(folder, 1, tell=lines.write)
         lines.write("going back\n")
         roll_back(folder)
     else:
@@ -208,13 +282,3 @@ def _index(folder: Path, lines: TextIO, reader: IndexReader, batches: range) -> 
                     lines.write(f"indexing {generation_id} {doc_id} {text}\n")
                     there.add(encode(doc_id, text, vector(generation_id, text)))
             reader.refresh()
-
-
-def _build(folder: Path, lines: TextIO, generation_id: int) -> None:
-    with GenerationBuilder(folder, generation_id) as builder:
-        for document_id, document, _ in builder.documents(builder.lacking()):
-            text = document.text
-            lines.write(f"building {generation_id} {document.doc_id} {text}\n")
-            builder.add(
-                document_id, encode(document.doc_id, text, vector(generation_id, text))
-            )

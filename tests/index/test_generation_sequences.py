@@ -28,7 +28,10 @@ _steps = st.one_of(
         st.lists(st.sampled_from(WORDS), min_size=1, max_size=4).map(" ".join),
     ),
     st.tuples(st.just("delete"), st.sampled_from(["d0", "d1", "d2", "d3"]), st.just("")),
-    st.tuples(st.just("begin"), st.sampled_from(sorted(DIMENSIONS)), st.just("")),
+    # Left to chance, a second promotion would seldom come.
+    st.tuples(
+        st.sampled_from(["begin", "switch"]), st.sampled_from(sorted(DIMENSIONS)), st.just("")
+    ),
     *(
         st.tuples(st.just(step), st.just(""), st.just(""))
         for step in ("build", "build one", "promote", "roll back", "compact")
@@ -71,6 +74,9 @@ def _step(folder: Path, model: _Model, step: tuple[str, str, str]) -> None:
             model.texts[key] = model.has[model.live][key] = text
     elif what == "begin":
         _begin(folder, model, key)
+    elif what == "switch":
+        for part in ("begin", "build", "promote"):
+            _step(folder, model, (part, key, ""))
     elif what == "compact":
         compact(folder)
     elif what == "roll back":
@@ -115,7 +121,7 @@ def _promote(folder: Path, model: _Model, name: str) -> None:
     model.previous, model.live = model.live, name
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(steps=st.lists(_steps, min_size=4, max_size=16))
 def test_after_any_sequence_the_live_generation_answers_as_brute_force_does(steps) -> None:
     with tempfile.TemporaryDirectory() as place:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from search_engine.config import Config
+from search_engine.index.creation import create_index
+from search_engine.index.generation import Generation
 from search_engine.index.maintenance import compact
 from search_engine.index.promotion import begin_generation, promote_generation, roll_back
 from search_engine.index.verification import (
@@ -20,7 +22,7 @@ from search_engine.index.verification import (
     verify_generations,
 )
 from search_engine.index.writer import IndexWriter
-from tests.index.documents import encode
+from tests.index.documents import DIMENSION, encode
 from tests.index.generations import build, encode_for, generation, new_index
 from tests.index.rows import query
 
@@ -39,9 +41,10 @@ FILES = (
 TEXTS = {"a": "alpha beta", "b": "alpha", "c": "gamma", "d": "delta"}
 
 
-@pytest.fixture
-def folder(make_index: Callable[[], Path]) -> Path:
-    folder = make_index()
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sound") / "index"
+    create_index(folder, Generation(1, "f" * 64, Config(), DIMENSION, "dot"))
     with IndexWriter(folder) as writer:
         for doc_id, text in TEXTS.items():
             if doc_id == "d":
@@ -49,6 +52,12 @@ def folder(make_index: Callable[[], Path]) -> Path:
             writer.add(encode(doc_id, text))
     assert _findings(folder) == []
     return folder
+
+
+@pytest.fixture
+def folder(sound: Path, tmp_path: Path) -> Path:
+    """A copy of the sound index, to be damaged."""
+    return shutil.copytree(sound, tmp_path / "index")
 
 
 def _segments(folder: Path) -> list[str]:

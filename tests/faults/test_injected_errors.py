@@ -56,8 +56,6 @@ _STEPS: dict[Any, list[str]] = {
 }
 # Steps of a kind that are tried in the default run; all are in the slow one.
 _TRIED = 7
-# Steps by which a reader says what it sees; they come first in a backup.
-_PINNING = 4
 
 
 class _Faults:
@@ -278,7 +276,7 @@ def _fail_at(faults: _Faults, operation: _Operation, folder: Path, number: int, 
     assert faults.raised, "the step was not reached"
     if came_out is None:
         # What cannot be removed now is removed by the next writer, and reading needs no space.
-        pinning = operation.name == "back up" and number < _PINNING
+        pinning = faults.steps[number] in _WRITING and folder.with_name("copy").exists()
         assert kind != "interrupted" and (pinning or faults.steps[number] in ("unlink", "rmdir"))
     else:
         assert any(each in faults.raised for each in _chain(came_out)), repr(came_out)

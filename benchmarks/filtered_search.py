@@ -34,9 +34,9 @@ from search_engine.errors import IndexNotFoundError, SearchEngineError
 from search_engine.filters import Filter, parse_filter
 from search_engine.index.analysis import Analyzer
 from search_engine.index.creation import create_index
-from search_engine.index.encoded import EncodedDocument
-from search_engine.index.generation import Generation
+from search_engine.index.generations.generation import Generation
 from search_engine.index.reader import IndexReader
+from search_engine.index.segments.encoded import EncodedDocument
 from search_engine.index.writer import IndexWriter
 from search_engine.types import Chunk, Document
 

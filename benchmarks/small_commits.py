@@ -24,8 +24,8 @@ from query_latency import DATA, HELD_OUT_FROM, WARM_UP, K, read_questions
 
 from search_engine import Document, SearchEngine
 from search_engine.errors import SearchEngineError
-from search_engine.index.maintenance import compact
 from search_engine.index.reader import IndexReader
+from search_engine.index.upkeep.compaction import compact
 
 COMMITS = 1_000
 ASKED = 300

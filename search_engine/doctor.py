@@ -8,11 +8,15 @@ from pathlib import Path
 
 from search_engine.config import Compute
 from search_engine.document_writer import content_hash_of
-from search_engine.index.database import Database, check_writable, is_writable, sqlite_errors
-from search_engine.index.generation import check_encoders
-from search_engine.index.maintenance import end_segments
-from search_engine.index.stored import documents_of_chunks, living_document_ids, whole_document
-from search_engine.index.verification import (
+from search_engine.index.generations.generation import check_encoders
+from search_engine.index.store.database import Database, check_writable, is_writable, sqlite_errors
+from search_engine.index.store.stored import (
+    documents_of_chunks,
+    living_document_ids,
+    whole_document,
+)
+from search_engine.index.upkeep.damaged_segments import end_segments
+from search_engine.index.upkeep.verification import (
     Finding,
     VerifiedGeneration,
     verify_database,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from search_engine.config import Compute, Config
 from search_engine.index.analysis import Analyzer
-from search_engine.index.encoded import EncodedDocument
+from search_engine.index.segments.encoded import EncodedDocument
 from search_engine.ingest.chunking import Chunker
 from search_engine.ingest.text_format import format_text
 from search_engine.types import Chunk, Document, SparseVectors

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from search_engine.config import Compute, Config
 from search_engine.errors import GenerationBehindError, GenerationError
-from search_engine.index.database import Database, is_writable, sqlite_errors
-from search_engine.index.generation import (
+from search_engine.index.generations.builder import GenerationBuilder
+from search_engine.index.generations.generation import (
     Generation,
     GenerationState,
     check_encoders,
@@ -16,8 +16,12 @@ from search_engine.index.generation import (
     live_generation,
     stored_generations,
 )
-from search_engine.index.generation_builder import GenerationBuilder
-from search_engine.index.promotion import begin_generation, promote_generation, roll_back
+from search_engine.index.generations.promotion import (
+    begin_generation,
+    promote_generation,
+    roll_back,
+)
+from search_engine.index.store.database import Database, is_writable, sqlite_errors
 from search_engine.legs import ENCODE_CHUNKS, Legs, load_legs
 from search_engine.types import Chunk, Document
 

@@ -22,10 +22,10 @@ from search_engine.explain import highlight
 from search_engine.filters import Filter, keys_of, parse_filter
 from search_engine.fusion import fuse
 from search_engine.index.creation import create_index
-from search_engine.index.generation import check_encoders
+from search_engine.index.generations.generation import check_encoders
 from search_engine.index.reader import HEARTBEAT_SECONDS, IndexReader
 from search_engine.index.snapshot import Snapshot
-from search_engine.index.stored import StoredChunk, StoredDocument
+from search_engine.index.store.stored import StoredChunk, StoredDocument
 from search_engine.index.writer import IndexWriter
 from search_engine.ingest.text_format import format_text
 from search_engine.legs import Legs, load_legs

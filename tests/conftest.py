@@ -10,7 +10,7 @@ import pytest
 
 from search_engine.config import Config
 from search_engine.index.creation import create_index
-from search_engine.index.generation import Generation
+from search_engine.index.generations.generation import Generation
 from tests.index.documents import DIMENSION
 
 _REPOSITORY = Path(__file__).resolve().parents[1]

@@ -13,7 +13,7 @@ from search_engine import doctor
 from search_engine.config import ChunkingConfig, Compute, Config, DenseConfig
 from search_engine.doctor import examine, repair
 from search_engine.errors import EncoderMismatchError, IndexCorruptError
-from search_engine.index import generation_builder
+from search_engine.index.generations import builder as generation_builder
 from search_engine.rebuild import generations, promote, rebuild, rollback
 from search_engine.search import SearchEngine
 from search_engine.types import Document

@@ -12,10 +12,10 @@ import pytest
 
 from search_engine.config import ChunkingConfig, Compute, Config, DenseConfig
 from search_engine.errors import EncoderMismatchError, GenerationError
-from search_engine.index import generation_builder
-from search_engine.index.encoded import EncodedDocument
-from search_engine.index.generation import Generation
-from search_engine.index.generation_builder import GenerationBuilder
+from search_engine.index.generations import builder as generation_builder
+from search_engine.index.generations.builder import GenerationBuilder
+from search_engine.index.generations.generation import Generation
+from search_engine.index.segments.encoded import EncodedDocument
 from search_engine.rebuild import catch_up, generations, promote, rebuild, rollback
 from search_engine.search import SearchEngine
 from search_engine.types import Document

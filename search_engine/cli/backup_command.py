@@ -16,7 +16,7 @@ def backup(
     index: IndexOption,
 ) -> None:
     """Copy an index as it is now; others may search and write it meanwhile."""
-    from search_engine.index.backup import back_up
+    from search_engine.index.upkeep.backup import back_up
 
     back_up(existing_index(index), target)
     typer.echo(f"{index} was copied to {target}; the copy is an index itself")
@@ -27,7 +27,7 @@ def restore(
     index: IndexOption,
 ) -> None:
     """Make an index of a backup, after looking at all of it."""
-    from search_engine.index import backup
+    from search_engine.index.upkeep import backup
 
     backup.restore(source, index_folder(index))
     typer.echo(f"{index} was restored from {source}")

@@ -10,7 +10,7 @@ from search_engine.cli.places import existing_index, size_of
 
 def compact(index: IndexOption) -> None:
     """Merge all segments of an index into one and remove what was deleted."""
-    from search_engine.index import maintenance
+    from search_engine.index.upkeep import compaction as maintenance
 
     folder = existing_index(index)
     before = size_of(folder)

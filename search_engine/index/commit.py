@@ -10,10 +10,10 @@ import numpy as np
 import sqlite_utils
 from numpy.typing import NDArray
 
-from search_engine.index.database import write_transaction
-from search_engine.index.encoded import EncodedDocument
-from search_engine.index.generation import Generation
-from search_engine.index.schema import read_config, write_config
+from search_engine.index.generations.generation import Generation
+from search_engine.index.segments.encoded import EncodedDocument
+from search_engine.index.store.database import write_transaction
+from search_engine.index.store.schema import read_config, write_config
 from search_engine.types import Chunk, Document
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from search_engine.index.database import create_database
-from search_engine.index.generation import Generation, check_dense_kind, insert_generation
+from search_engine.index.generations.generation import (
+    Generation,
+    check_dense_kind,
+    insert_generation,
+)
+from search_engine.index.store.database import create_database
 
 
 def create_index(folder: Path, generation: Generation) -> None:

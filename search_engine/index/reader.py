@@ -18,12 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_engine.errors import IndexCorruptError, IndexReadOnlyError, SnapshotGoneError
-from search_engine.index.database import Database, is_writable, sqlite_errors
-from search_engine.index.generation import Generation, read_generation
-from search_engine.index.pins import State, newest_state, pin, release
-from search_engine.index.schema import read_config
-from search_engine.index.segment import Segment
-from search_engine.index.segment_table import (
+from search_engine.index.generations.generation import Generation, read_generation
+from search_engine.index.segments.segment import Segment
+from search_engine.index.segments.segment_table import (
     SegmentRow,
     alive_among,
     dead_chunks,
@@ -31,7 +28,10 @@ from search_engine.index.segment_table import (
     segments_at,
 )
 from search_engine.index.snapshot import LiveSegment, Snapshot
-from search_engine.index.stored import (
+from search_engine.index.store.database import Database, is_writable, sqlite_errors
+from search_engine.index.store.pins import State, newest_state, pin, release
+from search_engine.index.store.schema import read_config
+from search_engine.index.store.stored import (
     StoredChunk,
     StoredDocument,
     doc_ids_by_chunk,

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from search_engine.config import BM25Config
 from search_engine.filters import Filter
-from search_engine.index.generation import Generation
-from search_engine.index.metric import prepare_vectors, similarity_scores
-from search_engine.index.segment import Segment
+from search_engine.index.dense.metric import prepare_vectors, similarity_scores
+from search_engine.index.generations.generation import Generation
+from search_engine.index.segments.segment import Segment
 from search_engine.types import Hits
 
 # Scores of which only the best is looked at, to find most of the others too low at once.

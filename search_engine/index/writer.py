@@ -10,19 +10,19 @@ from types import TracebackType
 
 from search_engine.errors import GenerationChangedError
 from search_engine.index.commit import NewSegment, commit_documents, next_numbers
-from search_engine.index.database import (
+from search_engine.index.generations.generation import Generation, live_generation
+from search_engine.index.segments.encoded import EncodedDocument, check_encoded, segment_contents
+from search_engine.index.segments.merger import SegmentMerger, new_segment_id
+from search_engine.index.segments.removal import remove_unseen
+from search_engine.index.segments.segment import write_segment
+from search_engine.index.store.database import (
     Database,
     check_writable,
     limit_log,
     sqlite_errors,
     write_transaction,
 )
-from search_engine.index.encoded import EncodedDocument, check_encoded, segment_contents
-from search_engine.index.generation import Generation, live_generation
-from search_engine.index.lock import write_lock
-from search_engine.index.merger import SegmentMerger, new_segment_id
-from search_engine.index.removal import remove_unseen
-from search_engine.index.segment import write_segment
+from search_engine.index.store.lock import write_lock
 
 COMMIT_CHUNKS = 2_000
 COMMIT_SECONDS = 15.0

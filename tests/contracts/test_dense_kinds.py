@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from search_engine.config import DenseConfig, Precision
 from search_engine.errors import ConfigError
-from search_engine.index import dense_kinds as dense_kinds_module
-from search_engine.index.dense_kinds import DenseIndex, dense_kinds
-from search_engine.index.metric import metric_of, prepare_vectors
-from search_engine.index.vector_storage import VectorStorage, encode_vectors
+from search_engine.index.dense import dense_kinds as dense_kinds_module
+from search_engine.index.dense.dense_kinds import DenseIndex, dense_kinds
+from search_engine.index.dense.metric import metric_of, prepare_vectors
+from search_engine.index.dense.vector_storage import VectorStorage, encode_vectors
 from search_engine.quantization import calibrate
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")

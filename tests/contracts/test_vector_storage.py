@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from search_engine.config import DenseConfig, Precision
 from search_engine.errors import ConfigError
-from search_engine.index import dense_kinds as dense_kinds_module
-from search_engine.index.dense_kinds import dense_kinds, graph_width
-from search_engine.index.metric import Metric, metric_of, similarity_scores
-from search_engine.index.vector_storage import (
+from search_engine.index.dense import dense_kinds as dense_kinds_module
+from search_engine.index.dense.dense_kinds import dense_kinds, graph_width
+from search_engine.index.dense.metric import Metric, metric_of, similarity_scores
+from search_engine.index.dense.vector_storage import (
     StoredVectors,
     VectorStorage,
     encode_vectors,

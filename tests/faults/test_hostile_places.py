@@ -25,12 +25,12 @@ from search_engine.errors import (
     IndexStoreError,
     SnapshotGoneError,
 )
-from search_engine.index import dense_kinds
-from search_engine.index.backup import back_up
-from search_engine.index.encoded import EncodedDocument
-from search_engine.index.maintenance import compact
+from search_engine.index.dense import dense_kinds
+from search_engine.index.dense.vector_storage import encode_vectors
 from search_engine.index.reader import IndexReader
-from search_engine.index.vector_storage import encode_vectors
+from search_engine.index.segments.encoded import EncodedDocument
+from search_engine.index.upkeep.backup import back_up
+from search_engine.index.upkeep.compaction import compact
 from search_engine.index.writer import IndexWriter
 from search_engine.types import Chunk, Document
 from tests.faults.workload import (

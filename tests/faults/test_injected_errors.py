@@ -20,13 +20,17 @@ import pytest
 
 from search_engine.config import Config, DenseConfig
 from search_engine.errors import IndexStoreError
-from search_engine.index import merger, merging
-from search_engine.index.backup import back_up
-from search_engine.index.database import Database
-from search_engine.index.maintenance import compact
-from search_engine.index.promotion import begin_generation, give_up_generation, roll_back
-from search_engine.index.promotion import promote_generation as promote
+from search_engine.index.generations.promotion import (
+    begin_generation,
+    give_up_generation,
+    roll_back,
+)
+from search_engine.index.generations.promotion import promote_generation as promote
 from search_engine.index.reader import IndexReader
+from search_engine.index.segments import merger, merging
+from search_engine.index.store.database import Database
+from search_engine.index.upkeep.backup import back_up
+from search_engine.index.upkeep.compaction import compact
 from search_engine.index.writer import IndexWriter
 from tests.faults.workload import (
     FIRST_GENERATION,

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from search_engine.config import BM25Config
-from search_engine.index.encoded import EncodedDocument
-from search_engine.index.maintenance import compact
 from search_engine.index.reader import IndexReader
+from search_engine.index.segments.encoded import EncodedDocument
 from search_engine.index.snapshot import Snapshot
+from search_engine.index.upkeep.compaction import compact
 from search_engine.index.writer import IndexWriter
 from search_engine.types import Chunk, Document
 from tests.faults.workload import findings, make_index, memory_folder, processes, remains

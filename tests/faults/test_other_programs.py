@@ -14,10 +14,14 @@ from types import SimpleNamespace
 import pytest
 
 from search_engine.errors import IndexLockedError
-from search_engine.index import database, pins
-from search_engine.index.maintenance import compact
-from search_engine.index.promotion import begin_generation, give_up_generation, promote_generation
+from search_engine.index.generations.promotion import (
+    begin_generation,
+    give_up_generation,
+    promote_generation,
+)
 from search_engine.index.reader import IndexReader
+from search_engine.index.store import database, pins
+from search_engine.index.upkeep.compaction import compact
 from search_engine.index.writer import IndexWriter
 from tests.faults.workload import (
     SECOND_GENERATION,

@@ -16,10 +16,10 @@ from search_engine.errors import (
     IndexNotFoundError,
     IndexReadOnlyError,
 )
-from search_engine.index import database
 from search_engine.index.creation import create_index
-from search_engine.index.generation import Generation
+from search_engine.index.generations.generation import Generation
 from search_engine.index.reader import IndexReader
+from search_engine.index.store import database
 from search_engine.index.writer import IndexWriter
 from tests.index.documents import DIMENSION, encode
 

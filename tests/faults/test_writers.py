@@ -10,9 +10,9 @@ import pytest
 from search_engine.errors import (
     IndexLockedError,
 )
-from search_engine.index import database
-from search_engine.index.lock import write_lock
 from search_engine.index.reader import IndexReader
+from search_engine.index.store import database
+from search_engine.index.store.lock import write_lock
 from search_engine.index.writer import IndexWriter
 from tests.index.documents import encode
 

@@ -16,21 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_engine.config import BM25Config, Config
-from search_engine.index import generation_builder, merger, merging, writer
+from search_engine.index import writer
 from search_engine.index.creation import create_index
-from search_engine.index.database import Database
-from search_engine.index.generation import Generation, stored_generations
-from search_engine.index.generation_builder import GenerationBuilder
-from search_engine.index.maintenance import compact
-from search_engine.index.promotion import (
+from search_engine.index.generations import builder as generation_builder
+from search_engine.index.generations.builder import GenerationBuilder
+from search_engine.index.generations.generation import Generation, stored_generations
+from search_engine.index.generations.promotion import (
     begin_generation,
     give_up_generation,
     promote_generation,
     roll_back,
 )
 from search_engine.index.reader import IndexReader
-from search_engine.index.stored import documents_lacking
-from search_engine.index.verification import verify_database, verify_generations
+from search_engine.index.segments import merger, merging
+from search_engine.index.store.database import Database
+from search_engine.index.store.stored import documents_lacking
+from search_engine.index.upkeep.compaction import compact
+from search_engine.index.upkeep.verification import verify_database, verify_generations
 from search_engine.index.writer import IndexWriter
 from tests.index.documents import DIMENSION, bm25_oracle, encode
 from tests.index.rows import folders, query
@@ -57,7 +59,7 @@ class Answers(NamedTuple):
 def processes() -> ForkServerContext:
     """Where processes are started without importing everything again."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["search_engine.index.maintenance", __name__])
+    context.set_forkserver_preload(["search_engine.index.upkeep.compaction", __name__])
     return context
 
 

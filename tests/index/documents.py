@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from search_engine.index.encoded import EncodedDocument
+from search_engine.index.segments.encoded import EncodedDocument
 from search_engine.types import Chunk, Document
 
 DIMENSION = 8

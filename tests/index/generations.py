@@ -11,10 +11,10 @@ import numpy as np
 
 from search_engine.config import BM25Config, Config
 from search_engine.index.creation import create_index
-from search_engine.index.encoded import EncodedDocument
-from search_engine.index.generation import Generation
-from search_engine.index.generation_builder import GenerationBuilder
+from search_engine.index.generations.builder import GenerationBuilder
+from search_engine.index.generations.generation import Generation
 from search_engine.index.reader import IndexReader
+from search_engine.index.segments.encoded import EncodedDocument
 from search_engine.index.snapshot import Snapshot
 from search_engine.index.writer import IndexWriter
 from tests.index.documents import encode

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from search_engine.errors import IndexCorruptError, IndexExistsError, SearchEngineError
-from search_engine.index import backup as backup_module
 from search_engine.index import reader as reader_module
-from search_engine.index.backup import back_up, restore
-from search_engine.index.maintenance import compact
 from search_engine.index.reader import IndexReader
-from search_engine.index.verification import verify_database, verify_generations
+from search_engine.index.upkeep import backup as backup_module
+from search_engine.index.upkeep.backup import back_up, restore
+from search_engine.index.upkeep.compaction import compact
+from search_engine.index.upkeep.verification import verify_database, verify_generations
 from search_engine.index.writer import IndexWriter
 from tests.index.documents import DIMENSION, encode
 from tests.index.generations import answers_now

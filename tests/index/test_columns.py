@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from search_engine.filters import matches, parse_filter
-from search_engine.index.columns import (
+from search_engine.index.segments.columns import (
     FILE_NAME,
     Columns,
     build_columns,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from search_engine.index import database
 from search_engine.index import writer as writer_module
 from search_engine.index.reader import IndexReader
+from search_engine.index.store import database
 from search_engine.index.writer import IndexWriter
 from tests.index.documents import encode
 

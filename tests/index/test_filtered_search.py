@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from search_engine.config import BM25Config, Config
 from search_engine.filters import matches, parse_filter
-from search_engine.index import merging
 from search_engine.index.creation import create_index
-from search_engine.index.generation import Generation
-from search_engine.index.maintenance import compact
+from search_engine.index.generations.generation import Generation
 from search_engine.index.reader import IndexReader
+from search_engine.index.segments import merging
+from search_engine.index.upkeep.compaction import compact
 from search_engine.index.writer import IndexWriter
 from search_engine.types import Metadata
 from tests.index.documents import DIMENSION, bm25_oracle, encode

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from search_engine.config import BM25Config, ChunkingConfig, Config, FusionConfig
-from search_engine.index.generation import fingerprint_of
+from search_engine.index.generations.generation import fingerprint_of
 
 
 @pytest.mark.parametrize(

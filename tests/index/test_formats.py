@@ -18,12 +18,12 @@ from search_engine.config import Compute
 from search_engine.doctor import examine
 from search_engine.errors import IndexFormatError, IndexReadOnlyError
 from search_engine.index import reader as reader_module
-from search_engine.index.backup import back_up
 from search_engine.index.creation import create_index
-from search_engine.index.database import Database
-from search_engine.index.maintenance import compact
 from search_engine.index.reader import IndexReader
-from search_engine.index.schema import FORMAT_VERSION
+from search_engine.index.store.database import Database
+from search_engine.index.store.schema import FORMAT_VERSION
+from search_engine.index.upkeep.backup import back_up
+from search_engine.index.upkeep.compaction import compact
 from search_engine.index.writer import IndexWriter
 from search_engine.rebuild import generations
 from search_engine.search import SearchEngine
@@ -131,7 +131,8 @@ def test_version_1_is_examined_and_backed_up_where_it_may_not_be_written_to(
 def _forbid_writing(monkeypatch: pytest.MonkeyPatch, *, only: Path | None = None) -> None:
     """Permissions do not bind root, so the check for them is what a test replaces."""
     from search_engine import doctor, rebuild
-    from search_engine.index import backup, database, verification
+    from search_engine.index.store import database
+    from search_engine.index.upkeep import backup, verification
 
     for module in (backup, database, doctor, reader_module, rebuild, verification):
         monkeypatch.setattr(module, "is_writable", lambda place: only not in (None, place))
@@ -205,7 +206,7 @@ def test_a_version_that_is_not_known_is_refused_with_both_numbers(folder, versio
 
 
 def test_an_upgrade_that_fails_changes_nothing(folder, monkeypatch) -> None:
-    from search_engine.index import upgrade
+    from search_engine.index.store import upgrade
 
     def fail_at_the_end(db: Any) -> None:
         upgrade._to_version_2(db)
@@ -251,7 +252,7 @@ def test_threads_that_upgrade_at_once_do_it_once(folder) -> None:
 def test_processes_that_upgrade_at_once_do_it_once(folder) -> None:
     script = (
         "import sys; from pathlib import Path; "
-        "from search_engine.index.database import Database; "
+        "from search_engine.index.store.database import Database; "
         "print('ready', flush=True); sys.stdin.readline(); "
         "Database(Path(sys.argv[1]), writable=True).close()"
     )

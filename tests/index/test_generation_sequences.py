@@ -11,10 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_engine.errors import GenerationBehindError, GenerationError
-from search_engine.index.maintenance import compact
-from search_engine.index.promotion import begin_generation, promote_generation, roll_back
+from search_engine.index.generations.promotion import (
+    begin_generation,
+    promote_generation,
+    roll_back,
+)
 from search_engine.index.reader import IndexReader
-from search_engine.index.verification import verify_database, verify_generations
+from search_engine.index.upkeep.compaction import compact
+from search_engine.index.upkeep.verification import verify_database, verify_generations
 from search_engine.index.writer import IndexWriter
 from tests.index.documents import bm25_oracle
 from tests.index.generations import DIMENSIONS, answers, build, encode_for, generation, new_index

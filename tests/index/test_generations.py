@@ -12,16 +12,16 @@ from search_engine.errors import (
     GenerationError,
     SnapshotGoneError,
 )
-from search_engine.index.generation import Generation
-from search_engine.index.generation_builder import GenerationBuilder
-from search_engine.index.maintenance import compact
-from search_engine.index.promotion import (
+from search_engine.index.generations.builder import GenerationBuilder
+from search_engine.index.generations.generation import Generation
+from search_engine.index.generations.promotion import (
     begin_generation,
     give_up_generation,
     promote_generation,
     roll_back,
 )
 from search_engine.index.reader import IndexReader
+from search_engine.index.upkeep.compaction import compact
 from search_engine.index.writer import IndexWriter
 from tests.index.generations import (
     answers,

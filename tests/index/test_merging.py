@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search_engine.index import merging
-from search_engine.index.lock import merge_lock
-from search_engine.index.maintenance import compact
-from search_engine.index.merging import SegmentSize, choose_merge
 from search_engine.index.reader import IndexReader
+from search_engine.index.segments import merging
+from search_engine.index.segments.merging import SegmentSize, choose_merge
+from search_engine.index.store.lock import merge_lock
+from search_engine.index.upkeep.compaction import compact
 from search_engine.index.writer import IndexWriter
 from tests.index.documents import DIMENSION, encode
 from tests.index.rows import count_rows, folders

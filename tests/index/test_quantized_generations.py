@@ -9,13 +9,14 @@ import pytest
 from numpy.typing import NDArray
 
 from search_engine.config import Config, DenseConfig, Precision
-from search_engine.index import dense_kinds, merger
 from search_engine.index.creation import create_index
-from search_engine.index.database import Database
-from search_engine.index.generation import Generation, stored_generations
-from search_engine.index.maintenance import compact
+from search_engine.index.dense import dense_kinds
+from search_engine.index.generations.generation import Generation, stored_generations
 from search_engine.index.reader import IndexReader
-from search_engine.index.verification import verify_database, verify_generations
+from search_engine.index.segments import merger
+from search_engine.index.store.database import Database
+from search_engine.index.upkeep.compaction import compact
+from search_engine.index.upkeep.verification import verify_database, verify_generations
 from search_engine.index.writer import IndexWriter
 from tests.index.documents import encode
 

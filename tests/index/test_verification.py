@@ -12,10 +12,14 @@ import pytest
 
 from search_engine.config import Config
 from search_engine.index.creation import create_index
-from search_engine.index.generation import Generation
-from search_engine.index.maintenance import compact
-from search_engine.index.promotion import begin_generation, promote_generation, roll_back
-from search_engine.index.verification import (
+from search_engine.index.generations.generation import Generation
+from search_engine.index.generations.promotion import (
+    begin_generation,
+    promote_generation,
+    roll_back,
+)
+from search_engine.index.upkeep.compaction import compact
+from search_engine.index.upkeep.verification import (
     Finding,
     VerifiedGeneration,
     verify_database,

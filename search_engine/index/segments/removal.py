@@ -13,11 +13,11 @@ import sqlite_utils
 from numpy.typing import NDArray
 
 from search_engine.errors import IndexLockedError
-from search_engine.index.database import Database, sqlite_errors, write_transaction
-from search_engine.index.lock import merge_lock, write_lock
-from search_engine.index.pins import oldest_pinned
-from search_engine.index.postings import map_array
-from search_engine.index.segment import CHUNKS_FILE, UNFINISHED
+from search_engine.index.segments.postings import map_array
+from search_engine.index.segments.segment import CHUNKS_FILE, UNFINISHED
+from search_engine.index.store.database import Database, sqlite_errors, write_transaction
+from search_engine.index.store.lock import merge_lock, write_lock
+from search_engine.index.store.pins import oldest_pinned
 
 _OURS = re.compile(rf"({re.escape(UNFINISHED)})?\d{{8,}}-[0-9a-f]{{8}}")
 # Rows that go in one transaction, so that the write-ahead log stays small.

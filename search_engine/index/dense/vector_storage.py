@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from search_engine.config import Precision
 from search_engine.errors import ConfigError
-from search_engine.index.metric import Metric
+from search_engine.index.dense.metric import Metric
 from search_engine.quantization import dequantize_int8, quantize_int8, ranges_of_steps, same_steps
 
 FAISS_METRICS: dict[Metric, int] = {"ip": faiss.METRIC_INNER_PRODUCT, "l2": faiss.METRIC_L2}

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_engine.config import DenseConfig
-from search_engine.index import dense_kinds
-from search_engine.index.faiss_flat import FaissFlat
-from search_engine.index.vector_storage import (
+from search_engine.index.dense import dense_kinds
+from search_engine.index.dense.faiss_flat import FaissFlat
+from search_engine.index.dense.vector_storage import (
     FAISS_METRICS,
     QUANTIZERS,
     SPARE,

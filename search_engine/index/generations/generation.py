@@ -20,7 +20,7 @@ from search_engine.errors import (
     IndexFormatError,
     SnapshotGoneError,
 )
-from search_engine.index.dense_kinds import dense_kinds
+from search_engine.index.dense.dense_kinds import dense_kinds
 
 GenerationState: TypeAlias = Literal["building", "live", "previous", "retired"]
 

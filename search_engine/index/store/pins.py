@@ -12,8 +12,8 @@ from typing import NamedTuple
 import sqlite_utils
 
 from search_engine.errors import IndexCorruptError
-from search_engine.index.database import write_transaction
-from search_engine.index.schema import read_config
+from search_engine.index.store.database import write_transaction
+from search_engine.index.store.schema import read_config
 
 # A reader on another machine is taken for dead when it has said nothing for so long. Those of this
 # machine are asked for by their process, so that no clock decides about them.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from search_engine.filters import AllOf, AnyOf, Filter, Not, Present
-from search_engine.index.column import Column, stored_value
+from search_engine.index.segments.column import Column, stored_value
 from search_engine.types import Metadata
 
 FILE_NAME = "columns.safetensors"

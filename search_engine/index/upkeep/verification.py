@@ -11,11 +11,20 @@ import sqlite_utils
 from numpy.typing import NDArray
 
 from search_engine.errors import IndexCorruptError
-from search_engine.index.database import Database, is_writable, sqlite_errors
-from search_engine.index.generation import Generation, GenerationState, stored_generations
-from search_engine.index.schema import read_config
-from search_engine.index.segment_table import SegmentRow, dead_chunks, open_segment, segments_at
-from search_engine.index.stored import documents_lacking
+from search_engine.index.generations.generation import (
+    Generation,
+    GenerationState,
+    stored_generations,
+)
+from search_engine.index.segments.segment_table import (
+    SegmentRow,
+    dead_chunks,
+    open_segment,
+    segments_at,
+)
+from search_engine.index.store.database import Database, is_writable, sqlite_errors
+from search_engine.index.store.schema import read_config
+from search_engine.index.store.stored import documents_lacking
 
 
 @dataclass(frozen=True, slots=True)

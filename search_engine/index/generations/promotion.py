@@ -16,13 +16,7 @@ from pathlib import Path
 import sqlite_utils
 
 from search_engine.errors import GenerationBehindError, GenerationError
-from search_engine.index.database import (
-    Database,
-    check_writable,
-    sqlite_errors,
-    write_transaction,
-)
-from search_engine.index.generation import (
+from search_engine.index.generations.generation import (
     Generation,
     GenerationState,
     check_dense_kind,
@@ -30,10 +24,16 @@ from search_engine.index.generation import (
     insert_generation,
     stored_generations,
 )
-from search_engine.index.lock import write_lock
-from search_engine.index.removal import remove_unseen
-from search_engine.index.schema import read_config, write_config
-from search_engine.index.stored import documents_lacking
+from search_engine.index.segments.removal import remove_unseen
+from search_engine.index.store.database import (
+    Database,
+    check_writable,
+    sqlite_errors,
+    write_transaction,
+)
+from search_engine.index.store.lock import write_lock
+from search_engine.index.store.schema import read_config, write_config
+from search_engine.index.store.stored import documents_lacking
 from search_engine.index.writer import LOCK_TIMEOUT_SECONDS
 
 

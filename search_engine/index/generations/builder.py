@@ -13,13 +13,13 @@ from pathlib import Path
 from types import TracebackType
 
 from search_engine.index.commit import NewSegment, commit_chunks, next_numbers
-from search_engine.index.database import Database, check_writable, limit_log, sqlite_errors
-from search_engine.index.encoded import EncodedDocument, check_encoded, segment_contents
-from search_engine.index.generation import Generation, read_generation
-from search_engine.index.lock import write_lock
-from search_engine.index.merger import SegmentMerger, new_segment_id
-from search_engine.index.segment import write_segment
-from search_engine.index.stored import documents_lacking, whole_document
+from search_engine.index.generations.generation import Generation, read_generation
+from search_engine.index.segments.encoded import EncodedDocument, check_encoded, segment_contents
+from search_engine.index.segments.merger import SegmentMerger, new_segment_id
+from search_engine.index.segments.segment import write_segment
+from search_engine.index.store.database import Database, check_writable, limit_log, sqlite_errors
+from search_engine.index.store.lock import write_lock
+from search_engine.index.store.stored import documents_lacking, whole_document
 from search_engine.index.writer import COMMIT_CHUNKS, COMMIT_SECONDS, LOCK_TIMEOUT_SECONDS
 from search_engine.types import Document
 

@@ -1,22 +1,19 @@
-"""What is done to a whole index at once: making it one segment, giving up damaged segments."""
+"""Making each generation one segment, without what died."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from search_engine.index.database import (
+from search_engine.index.generations.generation import stored_generations
+from search_engine.index.segments.merger import SegmentMerger
+from search_engine.index.segments.removal import remove_unseen
+from search_engine.index.store.database import (
     Database,
     check_writable,
     limit_log,
     sqlite_errors,
-    write_transaction,
 )
-from search_engine.index.generation import stored_generations
-from search_engine.index.lock import write_lock
-from search_engine.index.merger import SegmentMerger
-from search_engine.index.removal import remove_unseen
-from search_engine.index.schema import read_config, write_config
+from search_engine.index.store.lock import write_lock
 from search_engine.index.writer import LOCK_TIMEOUT_SECONDS
 
 # Where so much of the database is free pages, it is written anew without them.
@@ -55,24 +52,3 @@ def _shrink(folder: Path, database: Database, lock_timeout: float) -> None:
         if free > _FREE_SHARE * pages:
             db.execute("VACUUM")
             limit_log(database)
-
-
-def end_segments(folder: Path, segment_ids: list[str]) -> None:
-    """Let segments that are damaged die, after their chunks were made anew elsewhere."""
-    database = Database(folder, writable=True)
-    try:
-        with (
-            write_lock(folder, timeout=LOCK_TIMEOUT_SECONDS),
-            sqlite_errors(folder),
-            write_transaction(database.here),
-        ):
-            commit = int(read_config(database.here, "commit")) + 1
-            database.here.execute(
-                "UPDATE segments SET died = ? WHERE died IS NULL "
-                "AND segment_id IN (SELECT value FROM json_each(?))",
-                [commit, json.dumps(segment_ids)],
-            )
-            write_config(database.here, "commit", str(commit))
-        remove_unseen(folder, database, lock_timeout=LOCK_TIMEOUT_SECONDS)
-    finally:
-        database.close()

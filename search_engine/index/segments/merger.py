@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 
 from search_engine.errors import IndexLockedError
 from search_engine.index.commit import NewSegment, commit_merge
-from search_engine.index.database import Database, sqlite_errors
-from search_engine.index.generation import Generation, read_generation
-from search_engine.index.lock import merge_lock, write_lock
-from search_engine.index.merging import SegmentSize, choose_merge, merged_contents
-from search_engine.index.removal import remove_unseen
-from search_engine.index.schema import read_config
-from search_engine.index.segment import Segment, write_segment
-from search_engine.index.segment_table import (
+from search_engine.index.generations.generation import Generation, read_generation
+from search_engine.index.segments.merging import SegmentSize, choose_merge, merged_contents
+from search_engine.index.segments.removal import remove_unseen
+from search_engine.index.segments.segment import Segment, write_segment
+from search_engine.index.segments.segment_table import (
     SegmentRow,
     alive_among,
     dead_chunks,
     open_segment,
     segments_at,
 )
+from search_engine.index.store.database import Database, sqlite_errors
+from search_engine.index.store.lock import merge_lock, write_lock
+from search_engine.index.store.schema import read_config
 from search_engine.quantization import calibrate
 
 # The ranges of 8-bit codes are those of so many vectors, the first of a generation.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_engine.config import DenseConfig
-from search_engine.index.vector_storage import StoredVectors
+from search_engine.index.dense.vector_storage import StoredVectors
 from search_engine.registry import Registry
 
 # Scanning so many vectors takes as long as one candidate of a graph search: of 200,000 x 384, 0.06
@@ -86,9 +86,9 @@ dense_kinds: Registry[type[DenseIndex]] = Registry(
     "dense kind",
     group="search_engine.dense_kinds",
     builtin={
-        "flat": "search_engine.index.faiss_flat:FaissFlat",
-        "hnsw": "search_engine.index.faiss_hnsw:FaissHnsw",
-        "hnswlib": "search_engine.index.hnswlib_graph:HnswlibGraph",
+        "flat": "search_engine.index.dense.faiss_flat:FaissFlat",
+        "hnsw": "search_engine.index.dense.faiss_hnsw:FaissHnsw",
+        "hnswlib": "search_engine.index.dense.hnswlib_graph:HnswlibGraph",
     },
 )
 

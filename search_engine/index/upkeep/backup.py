@@ -8,18 +8,18 @@ import uuid
 from pathlib import Path
 
 from search_engine.errors import IndexCorruptError, IndexExistsError, SnapshotGoneError
-from search_engine.index.database import (
+from search_engine.index.generations.generation import stored_generations
+from search_engine.index.reader import IndexReader
+from search_engine.index.segments.segment import sync
+from search_engine.index.segments.segment_table import open_segment, segments_at
+from search_engine.index.store.database import (
     FILE_NAME,
     Database,
     is_writable,
     sqlite_errors,
     write_transaction,
 )
-from search_engine.index.generation import stored_generations
-from search_engine.index.reader import IndexReader
-from search_engine.index.segment import sync
-from search_engine.index.segment_table import open_segment, segments_at
-from search_engine.index.verification import verify_database, verify_generations
+from search_engine.index.upkeep.verification import verify_database, verify_generations
 
 
 def back_up(folder: Path, target: Path) -> None:

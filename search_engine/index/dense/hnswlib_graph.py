@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from search_engine.config import DenseConfig
 from search_engine.errors import ConfigError
-from search_engine.index import dense_kinds
-from search_engine.index.faiss_flat import FaissFlat
-from search_engine.index.vector_storage import SPARE, StoredVectors
+from search_engine.index.dense import dense_kinds
+from search_engine.index.dense.faiss_flat import FaissFlat
+from search_engine.index.dense.vector_storage import SPARE, StoredVectors
 
 GRAPH_NAME = "dense.hnswlib"
 

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 
 from search_engine.config import DenseConfig
 from search_engine.errors import IndexCorruptError
-from search_engine.index.columns import FILE_NAME as COLUMNS_FILE
-from search_engine.index.columns import Columns, build_columns, open_columns, write_columns
-from search_engine.index.dense_kinds import DenseIndex, dense_kinds
-from search_engine.index.postings import Postings, map_array, open_postings, write_postings
-from search_engine.index.vector_storage import StoredVectors
+from search_engine.index.dense.dense_kinds import DenseIndex, dense_kinds
+from search_engine.index.dense.vector_storage import StoredVectors
+from search_engine.index.segments.columns import FILE_NAME as COLUMNS_FILE
+from search_engine.index.segments.columns import Columns, build_columns, open_columns, write_columns
+from search_engine.index.segments.postings import Postings, map_array, open_postings, write_postings
 from search_engine.types import Metadata
 
 MANIFEST = "segment.json"

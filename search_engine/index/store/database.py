@@ -21,8 +21,8 @@ from search_engine.errors import (
     IndexReadOnlyError,
     IndexStoreError,
 )
-from search_engine.index.schema import FORMAT_VERSION, create_tables
-from search_engine.index.upgrade import format_version, present_as_current, upgrade
+from search_engine.index.store.schema import FORMAT_VERSION, create_tables
+from search_engine.index.store.upgrade import format_version, present_as_current, upgrade
 
 FILE_NAME = "index.db"
 BUSY_TIMEOUT_SECONDS = 30.0

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_engine.config import DenseConfig
-from search_engine.index.metric import metric_of
-from search_engine.index.vector_storage import StoredVectors, VectorStorage, write_vectors
+from search_engine.index.dense.metric import metric_of
+from search_engine.index.dense.vector_storage import StoredVectors, VectorStorage, write_vectors
 
 FILE_NAME = "dense.faiss"
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import sqlite_utils
 
 from search_engine.errors import IndexFormatError
-from search_engine.index.schema import FORMAT_VERSION, read_config, write_config
+from search_engine.index.store.schema import FORMAT_VERSION, read_config, write_config
 
 # What version 2 counts and version 1 did not.
 _NUMBERS_2 = (

@@ -11,9 +11,9 @@ import numpy as np
 import sqlite_utils
 from numpy.typing import NDArray
 
-from search_engine.index.database import Database
-from search_engine.index.generation import Generation
-from search_engine.index.segment import Segment
+from search_engine.index.generations.generation import Generation
+from search_engine.index.segments.segment import Segment
+from search_engine.index.store.database import Database
 from search_engine.types import Metadata
 
 

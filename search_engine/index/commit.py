@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from search_engine.index.generations.generation import Generation
 from search_engine.index.segments.encoded import EncodedDocument
+from search_engine.index.segments.new_segment import NewSegment
 from search_engine.index.store.database import write_transaction
 from search_engine.index.store.schema import read_config, write_config
 from search_engine.types import Chunk, Document
@@ -32,14 +33,6 @@ def next_numbers(db: sqlite_utils.Database) -> Numbers:
         chunk_id=int(read_config(db, "next_chunk_id")),
         document_id=int(read_config(db, "next_document_id")),
     )
-
-
-class NewSegment(NamedTuple):
-    """A segment that was written and that a commit names."""
-
-    segment_id: str
-    sha256: str
-    chunk_count: int
 
 
 def commit_documents(

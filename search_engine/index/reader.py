@@ -150,7 +150,7 @@ class IndexReader:
         raise SnapshotGoneError(_changing(self.folder))
 
     def _pin(self) -> State:
-        if not self._pins:
+        if not self._database.writable:
             return self._state_now()
         oldest = min((each.commit for each in self._given), default=None)
         try:
@@ -163,7 +163,7 @@ class IndexReader:
             # A full disk keeps nobody from reading what is there.
             self._pins = False
             return self._state_now()
-        self._heartbeat = time.monotonic()
+        self._pins, self._heartbeat = True, time.monotonic()
         return state
 
     def _state_now(self) -> State:

@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 
 from search_engine.errors import GenerationChangedError
-from search_engine.index.commit import NewSegment, commit_documents, next_numbers
+from search_engine.index.commit import commit_documents, next_numbers
 from search_engine.index.generations.generation import Generation, live_generation
 from search_engine.index.segments.encoded import EncodedDocument, check_encoded, segment_contents
-from search_engine.index.segments.merger import SegmentMerger, new_segment_id
+from search_engine.index.segments.merger import SegmentMerger
+from search_engine.index.segments.new_segment import write_segment
 from search_engine.index.segments.removal import remove_unseen
-from search_engine.index.segments.segment import write_segment
 from search_engine.index.store.database import (
     Database,
     check_writable,
@@ -183,14 +183,12 @@ class IndexWriter:
         segment = None
         if self._pending_chunks:
             contents = segment_contents(db, self.generation, added, first_chunk_id=numbers.chunk_id)
-            segment_id = new_segment_id(numbers.commit)
-            sha256 = write_segment(
+            segment = write_segment(
                 self.folder / "segments",
-                segment_id,
                 contents,
+                commit=numbers.commit,
                 dense=self.generation.config.dense,
             )
-            segment = NewSegment(segment_id, sha256, self._pending_chunks)
         # Where this fails, the segment's folder stays behind: whether the transaction came to be is
         # for the database to say, and `remove_unseen` asks it.
         commit_documents(

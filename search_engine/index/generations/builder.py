@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from search_engine.index.commit import NewSegment, commit_chunks, next_numbers
+from search_engine.index.commit import commit_chunks, next_numbers
 from search_engine.index.generations.generation import Generation, read_generation
 from search_engine.index.segments.encoded import EncodedDocument, check_encoded, segment_contents
-from search_engine.index.segments.merger import SegmentMerger, new_segment_id
-from search_engine.index.segments.segment import write_segment
+from search_engine.index.segments.merger import SegmentMerger
+from search_engine.index.segments.new_segment import write_segment
 from search_engine.index.store.database import Database, check_writable, limit_log, sqlite_errors
 from search_engine.index.store.lock import write_lock
 from search_engine.index.store.stored import documents_lacking, whole_document
@@ -143,14 +143,12 @@ class GenerationBuilder:
             [each for _, each in encoded],
             first_chunk_id=numbers.chunk_id,
         )
-        segment_id = new_segment_id(numbers.commit)
-        sha256 = write_segment(
+        segment = write_segment(
             self._folder / "segments",
-            segment_id,
             contents,
+            commit=numbers.commit,
             dense=self.generation.config.dense,
         )
-        segment = NewSegment(segment_id, sha256, len(contents.chunk_ids))
         commit_chunks(db, numbers, self.generation, encoded=encoded, segment=segment)
 
     def _read(self, generation_id: int) -> Generation:

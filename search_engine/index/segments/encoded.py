@@ -16,8 +16,8 @@ from search_engine.index.dense.metric import metric_of, prepare_vectors
 from search_engine.index.dense.vector_storage import StoredVectors, encode_vectors
 from search_engine.index.generations.generation import Generation
 from search_engine.index.segments.columns import build_columns
+from search_engine.index.segments.new_segment import SegmentContents
 from search_engine.index.segments.postings import Postings, build_postings
-from search_engine.index.segments.segment import SegmentContents
 from search_engine.types import Chunk, Document, SparseVectors
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -12,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_engine.errors import IndexLockedError
-from search_engine.index.commit import NewSegment, commit_merge
+from search_engine.index.commit import commit_merge
 from search_engine.index.generations.generation import Generation, read_generation
 from search_engine.index.segments.merging import SegmentSize, choose_merge, merged_contents
+from search_engine.index.segments.new_segment import NewSegment, write_segment
 from search_engine.index.segments.removal import remove_unseen
-from search_engine.index.segments.segment import Segment, write_segment
+from search_engine.index.segments.segment import Segment
 from search_engine.index.segments.segment_table import (
     SegmentRow,
     alive_among,
@@ -139,11 +139,12 @@ class SegmentMerger:
             del self._open[row.segment_id]
         if not len(contents.chunk_ids):
             return None
-        segment_id = new_segment_id(int(read_config(db, "commit")))
-        sha256 = write_segment(
-            self._folder / "segments", segment_id, contents, dense=generation.config.dense
+        return write_segment(
+            self._folder / "segments",
+            contents,
+            commit=int(read_config(db, "commit")),
+            dense=generation.config.dense,
         )
-        return NewSegment(segment_id, sha256, len(contents.chunk_ids))
 
     def _lacks_ranges(self, generation: Generation) -> bool:
         """Whether vectors shall become 8-bit codes, and are enough to know their ranges."""
@@ -181,8 +182,3 @@ class SegmentMerger:
 
 def _ids(rows: Sequence[SegmentRow]) -> list[str]:
     return [row.segment_id for row in rows]
-
-
-def new_segment_id(commit: int) -> str:
-    """A name for the folder of a new segment, about the commit that it is written for."""
-    return f"{commit:08d}-{uuid.uuid4().hex[:8]}"

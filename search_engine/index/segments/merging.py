@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from search_engine.config import Precision
 from search_engine.index.dense.vector_storage import StoredVectors, gather_vectors
 from search_engine.index.segments.columns import gather_columns
+from search_engine.index.segments.new_segment import SegmentContents
 from search_engine.index.segments.postings import Postings, gather_postings
-from search_engine.index.segments.segment import Segment, SegmentContents
+from search_engine.index.segments.segment import Segment
 
 # Segments below it are all of one tier: writing so few anew costs little.
 SMALLEST_TIER = 1_000

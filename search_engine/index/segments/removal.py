@@ -13,8 +13,8 @@ import sqlite_utils
 from numpy.typing import NDArray
 
 from search_engine.errors import IndexLockedError
+from search_engine.index.segments.new_segment import CHUNKS_FILE, UNFINISHED
 from search_engine.index.segments.postings import map_array
-from search_engine.index.segments.segment import CHUNKS_FILE, UNFINISHED
 from search_engine.index.store.database import Database, sqlite_errors, write_transaction
 from search_engine.index.store.lock import merge_lock, write_lock
 from search_engine.index.store.pins import oldest_pinned

@@ -1,22 +1,11 @@
-"""One segment folder: written once, fsynced, renamed into place, never edited.
-
-chunks.npy                 int64 [n], the chunk id at each ordinal, ascending
-dense.*                    the dense index, see dense_kinds
-sparse.<leg>.<array>.npy   the postings of each sparse leg, see postings
-sparse.bm25.lengths.npy    int32 [n], how many terms each chunk has
-columns.safetensors        the metadata of each chunk, see columns
-segment.json               counts, and size and SHA-256 of every other file
-"""
+"""A segment on disk, opened for reading: memory-mapped, and compared with its checksums."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -26,85 +15,16 @@ from numpy.typing import NDArray
 from search_engine.config import DenseConfig
 from search_engine.errors import IndexCorruptError
 from search_engine.index.dense.dense_kinds import DenseIndex, dense_kinds
-from search_engine.index.dense.vector_storage import StoredVectors
 from search_engine.index.segments.columns import FILE_NAME as COLUMNS_FILE
-from search_engine.index.segments.columns import Columns, build_columns, open_columns, write_columns
-from search_engine.index.segments.postings import Postings, map_array, open_postings, write_postings
+from search_engine.index.segments.columns import Columns, build_columns, open_columns
+from search_engine.index.segments.new_segment import (
+    CHUNKS_FILE,
+    LENGTHS_FILE,
+    MANIFEST,
+    sha256_of,
+)
+from search_engine.index.segments.postings import Postings, map_array, open_postings
 from search_engine.types import Metadata
-
-MANIFEST = "segment.json"
-UNFINISHED = ".unfinished-"
-CHUNKS_FILE = "chunks.npy"
-_LENGTHS = "sparse.bm25.lengths.npy"
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentContents:
-    """What a segment is written from.
-
-    Attributes:
-        chunk_ids: int64 [n], ascending.
-        vectors: n of them, or None without a dense leg.
-        postings: of each sparse leg, by its name.
-        lengths: int32 [n], terms in each chunk; None without BM25.
-        columns: the metadata of each chunk.
-    """
-
-    chunk_ids: NDArray[np.int64]
-    vectors: StoredVectors | None
-    postings: Mapping[str, Postings]
-    lengths: NDArray[np.int32] | None
-    columns: Columns
-
-
-def write_segment(
-    segments: Path, segment_id: str, contents: SegmentContents, *, dense: DenseConfig | None
-) -> str:
-    """Write a segment so that it is there whole, or not at all.
-
-    Args:
-        dense: settings of the dense leg; None without one.
-
-    Returns:
-        The SHA-256 of its manifest, in hex: it stands for every byte of the segment.
-    """
-    unfinished = segments / f"{UNFINISHED}{segment_id}"
-    unfinished.mkdir()
-    try:
-        _write_files(unfinished, contents, dense)
-        manifest = json.dumps(
-            {
-                "chunk_count": len(contents.chunk_ids),
-                "dense_kind": None if dense is None else dense.kind,
-                "sparse": sorted(contents.postings),
-                "files": {
-                    path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-                    for path in sorted(unfinished.iterdir())
-                },
-            },
-            indent=1,
-        )
-        (unfinished / MANIFEST).write_text(manifest, encoding="utf-8")
-        for path in unfinished.iterdir():
-            sync(path)
-        sync(unfinished)
-        unfinished.rename(segments / segment_id)
-        sync(segments)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-    return hashlib.sha256(manifest.encode()).hexdigest()
-
-
-def _write_files(folder: Path, contents: SegmentContents, dense: DenseConfig | None) -> None:
-    np.save(folder / CHUNKS_FILE, contents.chunk_ids)
-    if dense is not None and contents.vectors is not None:
-        dense_kinds.get(dense.kind).write(folder, contents.vectors, dense)
-    for leg, postings in contents.postings.items():
-        write_postings(folder, leg, postings)
-    if contents.lengths is not None:
-        np.save(folder / _LENGTHS, contents.lengths)
-    write_columns(folder, contents.columns)
 
 
 class Segment:
@@ -156,7 +76,7 @@ class Segment:
         """
         for name, expected in self._manifest["files"].items():
             with self._opening(name):
-                found = _sha256(self.folder / name)
+                found = sha256_of(self.folder / name)
             if found != expected["sha256"]:
                 raise IndexCorruptError(_damage(self.folder, f"the contents of {name} changed"))
 
@@ -197,8 +117,8 @@ class Segment:
     @cached_property
     def lengths(self) -> NDArray[np.int32]:
         """int32 [n], terms in each chunk; only where the generation has BM25."""
-        with self._opening(_LENGTHS):
-            return map_array(self.folder / _LENGTHS)
+        with self._opening(LENGTHS_FILE):
+            return map_array(self.folder / LENGTHS_FILE)
 
     @cached_property
     def postings(self) -> Mapping[str, Postings]:
@@ -235,17 +155,3 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except FileNotFoundError:
         return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, written to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

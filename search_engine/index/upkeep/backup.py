@@ -10,7 +10,7 @@ from pathlib import Path
 from search_engine.errors import IndexCorruptError, IndexExistsError, SnapshotGoneError
 from search_engine.index.generations.generation import stored_generations
 from search_engine.index.reader import IndexReader
-from search_engine.index.segments.segment import sync
+from search_engine.index.segments.new_segment import sync
 from search_engine.index.segments.segment_table import open_segment, segments_at
 from search_engine.index.store.database import (
     FILE_NAME,

@@ -32,8 +32,9 @@ def read_jsonl(path: Path) -> Iterator[Reading]:
 
     The id is the first of `_id`, `id`, `doc_id`, else `line-<number>`; the text is the first of
     `text`, `contents`, `content`, `body` that is a string; `title` is the title; other scalar
-    fields are the metadata. A record with a title and no text (BEIR's corpora have some) is that
-    title. Blank lines are skipped. The file is streamed: only the ids seen stay in memory.
+    fields, and those of an object named `metadata`, are the metadata. A record with a title and no
+    text (BEIR's corpora have some) is that title. Blank lines are skipped. The file is streamed:
+    only the ids seen stay in memory.
 
     Raises:
         ReadError: the file is not text, or its compressed data breaks off; what came before that
@@ -126,9 +127,11 @@ def _parse_record(data: bytes, line: int, seen: set[str]) -> Document:
         raise _BadRecordError(f"the id {record_id!r} already stands on an earlier line")
     seen.add(record_id)
     used = {id_field, text_field, "title"}
+    nested = record.get("metadata")
+    fields = {**(nested if isinstance(nested, Mapping) else {}), **record}
     metadata = {
         name: value
-        for name, value in record.items()
+        for name, value in fields.items()
         if name not in used and isinstance(value, str | int | float | bool | None)
     }
     return Document(

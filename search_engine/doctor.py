@@ -7,13 +7,10 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from search_engine.config import Compute
-from search_engine.document_writer import content_hash_of
 from search_engine.index.generations.generation import check_encoders
-from search_engine.index.store.database import Database, check_writable, is_writable, sqlite_errors
+from search_engine.index.store.database import Database, check_writable, sqlite_errors
 from search_engine.index.store.stored import (
     documents_of_chunks,
-    living_document_ids,
-    whole_document,
 )
 from search_engine.index.upkeep.damaged_segments import end_segments
 from search_engine.index.upkeep.verification import (
@@ -21,6 +18,7 @@ from search_engine.index.upkeep.verification import (
     VerifiedGeneration,
     verify_database,
     verify_generations,
+    verify_texts,
 )
 from search_engine.legs import load_legs
 from search_engine.rebuild import Progress, encode_stored
@@ -33,7 +31,7 @@ def examine(folder: str | Path) -> list[Finding]:
         IndexNotFoundError, IndexCorruptError, IndexFormatError, IndexReadOnlyError: see Database.
     """
     place = Path(folder)
-    findings = [*verify_database(place), *_changed_texts(place), *_two_builds_of_faiss()]
+    findings = [*verify_database(place), *verify_texts(place), *_two_builds_of_faiss()]
     for generation in verify_generations(place):
         findings += generation.findings
     return findings
@@ -65,12 +63,8 @@ def _mend(
     generation = found.generation
     legs = load_legs(generation.config, compute)
     check_encoders(generation, legs.fingerprints, str(folder))
-    database = Database(folder, writable=True)
-    try:
-        with sqlite_errors(folder):
-            lost = documents_of_chunks(database.here, found.lost.tolist())
-    finally:
-        database.close()
+    with Database(folder, writable=True) as database, sqlite_errors(folder):
+        lost = documents_of_chunks(database.here, found.lost.tolist())
     # What another generation lacks, it may go on lacking until it is promoted.
     for document_ids in (lost, None) if found.state == "live" else (lost,):
         encode_stored(
@@ -83,23 +77,6 @@ def _mend(
         )
     if found.damaged:
         end_segments(folder, list(found.damaged))
-
-
-def _changed_texts(folder: Path) -> Iterator[Finding]:
-    """Documents whose stored text is not the one that their content hash was made of."""
-    database = Database(folder, writable=is_writable(folder))
-    try:
-        with sqlite_errors(folder):
-            for document_id in living_document_ids(database.here):
-                found = whole_document(database.here, document_id)
-                if found is not None and content_hash_of(found[0]) != found[1]:
-                    yield Finding(
-                        f"index.db: the text of document {found[0].doc_id!r} is not what was "
-                        "indexed; index it again",
-                        repairable=False,
-                    )
-    finally:
-        database.close()
 
 
 def _two_builds_of_faiss() -> Iterator[Finding]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,6 +10,7 @@ from types import TracebackType
 
 from search_engine.config import Config
 from search_engine.errors import ConfigError
+from search_engine.index.store.content_hash import content_hash_of
 from search_engine.index.writer import IndexWriter
 from search_engine.legs import ENCODE_CHUNKS, Legs
 from search_engine.types import Chunk, Document
@@ -142,10 +141,8 @@ class DocumentWriter:
         self._writer.commit()
 
     def _encode(self) -> None:
-        for encoded in self._legs.encode(
-            self._config, list(self._waiting.values()), on_batch=self._advance
-        ):
-            self._writer.add(encoded)
+        waiting = list(self._waiting.values())
+        self._writer.add_all(self._legs.encode(self._config, waiting, on_batch=self._advance))
         self.counts.truncated = self._legs.truncated_texts - self._truncated_before
         self._waiting, self._waiting_chunks = {}, 0
 
@@ -160,17 +157,3 @@ def _storable(document: Document) -> Document:
     text, title = (_UNSTORABLE.sub("\ufffd", each) for each in (document.text, document.title))
     source = None if document.source is None else _UNSTORABLE.sub("\ufffd", document.source)
     return replace(document, text=text, title=title, source=source)
-
-
-def content_hash_of(document: Document) -> str:
-    """Hex digest of all that a reader found, but for the path by which the file was reached."""
-    content = (
-        document.title,
-        document.text,
-        document.markup,
-        document.first_line,
-        document.single_line,
-        document.pages,
-        dict(document.metadata),
-    )
-    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()

@@ -13,7 +13,6 @@ from search_engine.index.generations.generation import (
     GenerationState,
     check_encoders,
     fingerprint_of,
-    live_generation,
     stored_generations,
 )
 from search_engine.index.generations.promotion import (
@@ -46,12 +45,9 @@ def generations(folder: str | Path) -> list[tuple[Generation, GenerationState]]:
     Raises:
         IndexNotFoundError, IndexCorruptError, IndexFormatError: there is no index to read.
     """
-    database = Database(Path(folder), writable=is_writable(Path(folder)))
-    try:
-        with sqlite_errors(Path(folder)):
-            return stored_generations(database.here, str(folder))
-    finally:
-        database.close()
+    place = Path(folder)
+    with Database(place, writable=is_writable(place)) as database, sqlite_errors(place):
+        return stored_generations(database.here, str(folder))
 
 
 def rebuild(
@@ -64,7 +60,9 @@ def rebuild(
     """Build a generation with other settings beside the live one, from the stored texts.
 
     Searching and indexing go on meanwhile. Interrupted, it goes on where it was when it is called
-    with the same settings again; another generation that was being built is given up.
+    with the same settings again; another generation that was being built is given up. Settings by
+    which questions are asked (fusion, reranker, BM25's k1 and b, `ef_search`) change no vector:
+    where nothing else is new, the live generation takes them over at once and is returned.
 
     Raises:
         GenerationError: the live generation has these models and settings already.
@@ -80,22 +78,22 @@ def rebuild(
 def promote(
     folder: str | Path, *, compute: Compute | None = None, on_progress: Progress | None = None
 ) -> Generation:
-    """Let the newest generation that is not live catch up, then answer.
+    """Let the generation that was built, or was rolled back from, catch up, then answer.
 
     The one that was live is kept for `rollback`; one kept before it is removed.
 
     Raises:
-        GenerationError: there is no other generation.
+        GenerationError: there is none that came after the live one.
         EncoderMismatchError: its model is no longer the one that it was begun with.
     """
-    kept = [each for each, state in generations(folder) if state != "live"]
-    building = [each for each, state in generations(folder) if state == "building"]
-    if not kept:
+    kept = generations(folder)
+    (live,) = (each for each, state in kept if state == "live")
+    generation = kept[-1][0]
+    if generation.generation_id == live.generation_id:
         raise GenerationError(
-            f"{folder} has one generation, which is live; build another one beside it with "
+            f"{folder} has no generation after the live one; build one beside it with "
             f"`search-cli rebuild --index {folder}` and the settings to change"
         )
-    generation = (building or kept)[-1]
     legs = load_legs(generation.config, compute or Compute())
     check_encoders(generation, legs.fingerprints, str(folder))
     while True:
@@ -124,12 +122,7 @@ def catch_up(
     folder: str | Path, *, compute: Compute | None = None, on_progress: Progress | None = None
 ) -> None:
     """Give the live generation the documents that it lacks after a rollback."""
-    database = Database(Path(folder), writable=is_writable(Path(folder)))
-    try:
-        with sqlite_errors(Path(folder)):
-            generation = live_generation(database.here, str(folder))
-    finally:
-        database.close()
+    (generation,) = (each for each, state in generations(folder) if state == "live")
     legs = load_legs(generation.config, compute or Compute())
     check_encoders(generation, legs.fingerprints, str(folder))
     encode_stored(Path(folder), generation, legs, on_progress=on_progress)
@@ -159,8 +152,9 @@ def encode_stored(
                 generation.config,
                 [(document, digest, chunks) for _, document, digest, chunks in batch],
             )
-            for (document_id, *_), each in zip(batch, encoded, strict=True):
-                builder.add(document_id, each)
+            builder.add_all(
+                (document_id, each) for (document_id, *_), each in zip(batch, encoded, strict=True)
+            )
             done += len(batch)
             if on_progress:
                 on_progress(done, len(wanted))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,7 +23,7 @@ from search_engine.explain import highlight
 from search_engine.filters import Filter, keys_of, parse_filter
 from search_engine.fusion import fuse
 from search_engine.index.creation import create_index
-from search_engine.index.generations.generation import check_encoders
+from search_engine.index.generations.generation import Generation, check_encoders
 from search_engine.index.reader import HEARTBEAT_SECONDS, IndexReader
 from search_engine.index.snapshot import Snapshot
 from search_engine.index.store.stored import StoredChunk, StoredDocument
@@ -100,15 +101,19 @@ class SearchEngine:
     Make one by `SearchEngine.create` or `SearchEngine.open`.
     """
 
-    def __init__(self, reader: IndexReader, compute: Compute, *, legs: dict[int, Legs]) -> None:
+    def __init__(self, reader: IndexReader, compute: Compute, *, legs: Legs | None) -> None:
         self._reader = reader
         self._compute = compute
-        # Of the generations that were live since this engine was opened, by their ids.
-        self._legs = legs
+        # Of the settings that were live lately, the newest last.
+        self._legs: dict[str, Legs] = {_key(reader.generation): legs} if legs else {}
         self._loading = threading.Lock()
-        self._closed = threading.Event()
-        self._staying = threading.Thread(target=self._stay_current, name="refresh", daemon=True)
-        self._staying.start()
+        closed = threading.Event()
+        staying = threading.Thread(
+            target=_stay_current, args=(reader, closed), name="refresh", daemon=True
+        )
+        staying.start()
+        # Also where nobody closes the engine.
+        self._end = weakref.finalize(self, _end, reader, closed, staying)
 
     @classmethod
     def create(
@@ -126,7 +131,7 @@ class SearchEngine:
         legs = load_legs(config, compute)
         generation = new_generation(config, legs, generation_id=1)
         create_index(Path(folder), generation)
-        return cls(IndexReader(Path(folder)), compute, legs={1: legs})
+        return cls(IndexReader(Path(folder)), compute, legs=legs)
 
     @classmethod
     def open(cls, folder: str | Path, *, compute: Compute | None = None) -> SearchEngine:
@@ -137,7 +142,7 @@ class SearchEngine:
             EncoderMismatchError: a model is no longer the one that the index was built with.
             ModelNotFoundError, CheckpointError: a model cannot be loaded.
         """
-        engine = cls(IndexReader(Path(folder)), compute or Compute(), legs={})
+        engine = cls(IndexReader(Path(folder)), compute or Compute(), legs=None)
         try:
             engine._newest()
         except BaseException:
@@ -158,29 +163,22 @@ class SearchEngine:
 
     def close(self) -> None:
         """Let go of the index; may be called twice."""
-        self._closed.set()
-        self._staying.join()
-        self._reader.close()
-
-    def _stay_current(self) -> None:
-        """Move on from time to time, so that an engine that nobody asks holds nothing up."""
-        while not self._closed.wait(HEARTBEAT_SECONDS):
-            # What is wrong with the index is told to whoever asks it a question.
-            with suppress(IndexStoreError):
-                self._reader.refresh()
+        self._end()
 
     def _newest(self) -> tuple[Snapshot, Legs]:
         """The newest commit, and the models of its generation, loaded when it is first seen."""
         snapshot = self._reader.refresh()
         generation = snapshot.generation
+        key = _key(generation)
         with self._loading:
-            if generation.generation_id not in self._legs:
+            legs = self._legs.pop(key, None)
+            if legs is None:
                 legs = load_legs(generation.config, self._compute)
                 check_encoders(generation, legs.fingerprints, str(self._reader.folder))
-                self._legs[generation.generation_id] = legs
-                if len(self._legs) > _GENERATIONS:
-                    del self._legs[next(iter(self._legs))]
-            return snapshot, self._legs[generation.generation_id]
+            self._legs[key] = legs
+            if len(self._legs) > _GENERATIONS:
+                del self._legs[next(iter(self._legs))]
+        return snapshot, legs
 
     @property
     def config(self) -> Config:
@@ -216,7 +214,7 @@ class SearchEngine:
         """
         snapshot, legs = self._newest()
         return DocumentWriter(
-            IndexWriter(self._reader.folder),
+            IndexWriter(self._reader.folder, generation_id=snapshot.generation.generation_id),
             snapshot.generation.config,
             legs=legs,
             on_progress=on_progress,
@@ -385,3 +383,22 @@ def _result(
         ranks=ranks,
         metadata=chunk.metadata,
     )
+
+
+def _key(generation: Generation) -> str:
+    """What decides about the models that are loaded."""
+    return generation.fingerprint + generation.config.model_dump_json()
+
+
+def _stay_current(reader: IndexReader, closed: threading.Event) -> None:
+    """Move on from time to time, so that an engine that nobody asks holds nothing up."""
+    while not closed.wait(HEARTBEAT_SECONDS):
+        # What is wrong with the index is told to whoever asks it a question.
+        with suppress(IndexStoreError):
+            reader.refresh()
+
+
+def _end(reader: IndexReader, closed: threading.Event, staying: threading.Thread) -> None:
+    closed.set()
+    staying.join()
+    reader.close()

@@ -182,7 +182,8 @@ def test_a_changed_text_is_found_and_cannot_be_mended(folder) -> None:
         connection.commit()
     findings = examine(folder)
     assert [each.what for each in findings] == [
-        f"index.db: the text of document {doc_id!r} is not what was indexed; index it again"
+        f"index.db: what is stored of document {doc_id!r} is not what was indexed; delete it "
+        "(`search-cli delete`), then index its file again"
         for doc_id in ("d3", "d5")
     ]
     assert not any(each.repairable for each in findings)

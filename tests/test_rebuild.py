@@ -73,13 +73,14 @@ def folder(tmp_path: Path) -> Path:
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The documents that generations were given since, by id, each time that they were."""
     seen: list[str] = []
-    add = GenerationBuilder.add
+    add_all = GenerationBuilder.add_all
 
-    def count(builder: GenerationBuilder, document_id: int, encoded: EncodedDocument) -> None:
-        seen.append(encoded.document.doc_id)
-        add(builder, document_id, encoded)
+    def count(builder: GenerationBuilder, documents: Iterable[tuple[int, EncodedDocument]]) -> None:
+        documents = list(documents)
+        seen.extend(encoded.document.doc_id for _, encoded in documents)
+        add_all(builder, documents)
 
-    monkeypatch.setattr(GenerationBuilder, "add", count)
+    monkeypatch.setattr(GenerationBuilder, "add_all", count)
     return seen
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-from search_engine.errors import SearchEngineError
+from search_engine.errors import FilterError, SearchEngineError
+
+WRONG_USAGE = 2
 
 
 def main() -> None:
@@ -18,6 +20,8 @@ def main() -> None:
 
     try:
         app()
+    except FilterError as error:
+        _fail(str(error), WRONG_USAGE)
     except SearchEngineError as error:
         _fail(str(error))
     except BrokenPipeError:
@@ -33,8 +37,8 @@ def main() -> None:
         )
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, status: int = 1) -> None:
     from search_engine.cli.terminal import printable
 
     print(f"error: {printable(message)}", file=sys.stderr)
-    sys.exit(1)
+    sys.exit(status)

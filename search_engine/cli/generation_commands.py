@@ -66,6 +66,9 @@ def rebuild(
             compute=compute(backend, dtype, device=device, offline=offline),
             on_progress=progress,
         )
+    if generation.generation_id == live.generation_id:
+        typer.echo(f"{index}: the settings are changed; there was nothing to build")
+        return
     typer.echo(
         f"{index}: generation {generation.name} is built beside {live.name}, which is live; "
         f"`search-cli promote --index {index}` lets it answer"
@@ -110,7 +113,10 @@ def rollback(
     live = next(each for each, state in rebuilding.generations(folder) if state == "live")
     typer.echo(f"{index}: generation {live.name} is live again")
     if lacking:
-        typer.echo(f"{lacking} documents came since it was; they are added to it now")
+        typer.echo(
+            f"{lacking} documents came since it was; they are added to it now (interrupted, "
+            f"`search-cli doctor --repair --index {index}` goes on)"
+        )
         options = compute(backend, dtype, device=device, offline=offline)
         with document_progress("Catching up") as progress:
             rebuilding.catch_up(folder, compute=options, on_progress=progress)

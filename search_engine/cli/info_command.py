@@ -33,7 +33,8 @@ def info(index: IndexOption, as_json: JsonOption = False) -> None:
             "config": generation.config.model_dump(),
         }
     if as_json:
-        typer.echo(json.dumps(facts))
+        typer.echo(json.dumps(facts, ensure_ascii=False))
         return
     for name, value in facts.items():
-        typer.echo(f"{name:<11} {json.dumps(value) if isinstance(value, dict | list) else value}")
+        shown = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+        typer.echo(f"{name:<11} {shown}")

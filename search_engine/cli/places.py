@@ -49,6 +49,11 @@ def existing_index(name: str) -> Path:
     folder = index_folder(name)
     if (folder / "index.db").is_file():
         return folder
+    if any((folder / "segments").glob("*")):
+        raise IndexNotFoundError(
+            f"{folder} has segments, but its index.db is gone; restore it from a backup, or remove "
+            "the folder and index the documents again"
+        )
     near = get_close_matches(name, index_names(), n=1, cutoff=0.5)
     if near:
         hint = f"did you mean {near[0]!r}?"

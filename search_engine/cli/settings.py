@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -60,11 +59,14 @@ def open_or_create(folder: Path, asked: Asked, options: Compute) -> SearchEngine
     from search_engine.search import SearchEngine
 
     if not (folder / "index.db").exists():
-        with suppress(IndexExistsError):
+        try:
             return SearchEngine.create(
                 folder, config=changed_settings(Config(), asked), compute=options
             )
-    # It was there, or another process has made it meanwhile.
+        except IndexExistsError:
+            # Another process may have made it meanwhile.
+            if not (folder / "index.db").exists():
+                raise
     engine = SearchEngine.open(folder, compute=options)
     has = engine.config.model_dump()
     for part, settings in asked.items():

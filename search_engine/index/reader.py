@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import threading
 import time
 import weakref
@@ -29,7 +28,7 @@ from search_engine.index.segments.segment_table import (
 )
 from search_engine.index.snapshot import LiveSegment, Snapshot
 from search_engine.index.store.database import Database, is_writable, sqlite_errors
-from search_engine.index.store.pins import State, newest_state, pin, release
+from search_engine.index.store.pins import State, newest_state, pin, release, writing_if_possible
 from search_engine.index.store.schema import read_config
 from search_engine.index.store.stored import (
     StoredChunk,
@@ -44,7 +43,6 @@ HEARTBEAT_SECONDS = 60.0
 # How often an index that changes while it is being opened is looked at anew. Only a reader that
 # cannot write down what it sees needs more than one look.
 _LOOKS = 5
-_UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
 T = TypeVar("T")
 
 
@@ -95,19 +93,12 @@ class IndexReader:
         reader_id, self._reader_id = self._reader_id, None
         try:
             if reader_id is not None:
-                with sqlite_errors(self.folder):
-                    self._release(reader_id)
+                # On a full disk the row stays until this process ends.
+                with sqlite_errors(self.folder), writing_if_possible():
+                    release(self._database.here, reader_id)
         finally:
             self._workers.shutdown()
             self._database.close()
-
-    def _release(self, reader_id: int) -> None:
-        try:
-            release(self._database.here, reader_id)
-        except sqlite3.OperationalError as error:
-            # On a full disk the row stays until this process ends.
-            if not _is_unwritable(error):
-                raise
 
     def refresh(self) -> Snapshot:
         """Move on to the newest commit, if there is a newer one, and return what it holds.
@@ -119,6 +110,7 @@ class IndexReader:
         """
         self._check_frozen()
         with sqlite_errors(self.folder):
+            self._database.check_version()
             newest = int(read_config(self._database.here, "commit"))
             silent = time.monotonic() - self._heartbeat > HEARTBEAT_SECONDS
             if newest != self.snapshot.commit or (silent and self._pins):
@@ -153,18 +145,14 @@ class IndexReader:
         if not self._database.writable:
             return self._state_now()
         oldest = min((each.commit for each in self._given), default=None)
-        try:
+        state = None
+        # A full disk keeps nobody from reading what is there.
+        with writing_if_possible():
             self._reader_id, state = pin(
                 self._database.here, str(self.folder), reader_id=self._reader_id, oldest=oldest
             )
-        except sqlite3.OperationalError as error:
-            if not _is_unwritable(error):
-                raise
-            # A full disk keeps nobody from reading what is there.
-            self._pins = False
-            return self._state_now()
-        self._pins, self._heartbeat = True, time.monotonic()
-        return state
+        self._pins, self._heartbeat = state is not None, time.monotonic()
+        return state or self._state_now()
 
     def _state_now(self) -> State:
         return newest_state(self._database.here, str(self.folder))
@@ -174,6 +162,9 @@ class IndexReader:
         db = self._database.here
         generation = read_generation(db, state.generation_id, str(self.folder))
         rows = segments_at(db, state.generation_id, state.commit)
+        if self._given and self.generation.config.dense != generation.config.dense:
+            # Segments are opened with these settings.
+            self._segments = {}
         new = [row for row in rows if row.segment_id not in self._segments]
         opened = dict(self._workers.map(lambda row: self._verified(row, generation), new))
         self._segments = {
@@ -264,7 +255,3 @@ class IndexReader:
 
 def _changing(folder: Path) -> str:
     return f"what was read of the index at {folder} was removed meanwhile; ask again"
-
-
-def _is_unwritable(error: sqlite3.OperationalError) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNWRITABLE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +38,7 @@ class IndexWriter:
 
     Args:
         folder: of the index.
+        generation_id: the one that is written for; by default the live one.
         lock_timeout: seconds to wait for another writer's commit.
 
     Raises:
@@ -45,7 +46,13 @@ class IndexWriter:
         IndexLockedError: another writer did not end its commit in time.
     """
 
-    def __init__(self, folder: Path, *, lock_timeout: float = LOCK_TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        generation_id: int | None = None,
+        lock_timeout: float = LOCK_TIMEOUT_SECONDS,
+    ) -> None:
         check_writable(folder)
         self.folder = folder
         self._lock_timeout = lock_timeout
@@ -53,6 +60,8 @@ class IndexWriter:
         try:
             with sqlite_errors(folder):
                 self.generation: Generation = live_generation(self._database.here, str(folder))
+            # What was live when the encoders were chosen; `commit` refuses if it is not any more.
+            self._generation_id = generation_id or self.generation.generation_id
             remove_unseen(folder, self._database, lock_timeout=lock_timeout)
         except BaseException:
             self._database.close()
@@ -123,15 +132,25 @@ class IndexWriter:
             IndexStoreError: what was encoded does not belong together, or is no number; nothing
                 of this document is added.
         """
-        check_encoded(encoded, self.generation.dimension)
-        doc_id = encoded.document.doc_id
-        replaced = self._added.pop(doc_id, None)
-        if replaced is not None:
-            self._pending_chunks -= len(replaced.chunks)
-        self._added[doc_id] = encoded
-        self._pending_chunks += len(encoded.chunks)
-        overdue = time.monotonic() - self._last_commit > COMMIT_SECONDS
-        if self._pending_chunks >= COMMIT_CHUNKS or overdue:
+        self.add_all([encoded])
+
+    def add_all(self, documents: Iterable[EncodedDocument]) -> None:
+        """Add documents that were encoded together; what is overdue is committed after the last.
+
+        Raises:
+            IndexStoreError: as for `add`; those before it are added.
+        """
+        for encoded in documents:
+            check_encoded(encoded, self.generation.dimension)
+            doc_id = encoded.document.doc_id
+            replaced = self._added.pop(doc_id, None)
+            if replaced is not None:
+                self._pending_chunks -= len(replaced.chunks)
+            self._added[doc_id] = encoded
+            self._pending_chunks += len(encoded.chunks)
+            if self._pending_chunks >= COMMIT_CHUNKS:
+                self.commit()
+        if time.monotonic() - self._last_commit > COMMIT_SECONDS:
             self.commit()
 
     def delete(self, doc_id: str) -> bool:
@@ -198,7 +217,7 @@ class IndexWriter:
     def _check_generation(self) -> None:
         """See that the generation is still the live one, and how it codes vectors now."""
         live = live_generation(self._database.here, str(self.folder))
-        if live.generation_id != self.generation.generation_id:
+        if live.generation_id != self._generation_id:
             raise GenerationChangedError(
                 f"another generation of {self.folder} went live while documents were being added; "
                 "those not committed yet were not added: run the same command again"

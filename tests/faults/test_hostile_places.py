@@ -122,7 +122,7 @@ def _fill(folder: Path, what: str, make_space: Callable[[], None]) -> None:
 
 def test_a_full_disk_leaves_what_was_committed(small_disk: Path) -> None:
     ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(1 << 20))
+    ballast.write_bytes(bytes(3 << 19))
     _fill(make_index(small_disk / "index"), "index.db", ballast.unlink)
 
 

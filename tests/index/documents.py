@@ -9,9 +9,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from search_engine.index.segments.encoded import EncodedDocument
+from search_engine.index.store.content_hash import content_hash_of
 from search_engine.types import Chunk, Document
 
 DIMENSION = 8
+
+
+def hash_of(text: str) -> str:
+    """The content hash of a document of which nothing but its text is known."""
+    return content_hash_of(Document("", text))
 
 
 def encode(doc_id: str, text: str, vector: Sequence[float] | None = None) -> EncodedDocument:
@@ -20,7 +26,7 @@ def encode(doc_id: str, text: str, vector: Sequence[float] | None = None) -> Enc
         vector = np.random.default_rng(zlib.crc32(text.encode())).standard_normal(DIMENSION)
     return EncodedDocument(
         Document(doc_id, text),
-        content_hash=text,
+        content_hash=hash_of(text),
         chunks=[Chunk(text, 0, len(text))],
         vectors=np.asarray([vector], np.float32),
         terms=[Counter(text.split())],

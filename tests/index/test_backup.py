@@ -18,7 +18,7 @@ from search_engine.index.upkeep.backup import back_up, restore
 from search_engine.index.upkeep.compaction import compact
 from search_engine.index.upkeep.verification import verify_database, verify_generations
 from search_engine.index.writer import IndexWriter
-from tests.index.documents import DIMENSION, encode
+from tests.index.documents import DIMENSION, encode, hash_of
 from tests.index.generations import answers_now
 from tests.index.rows import count_rows, folders, query
 
@@ -106,7 +106,7 @@ def test_what_was_restored_is_equal_and_goes_on(make_index, tmp_path) -> None:
         assert query(folder, rows) == query(tmp_path / "backup", rows)
     _assert_sound(folder)
     with IndexWriter(folder) as writer:
-        assert writer.content_hash("1-1") == "gamma"
+        assert writer.content_hash("1-1") == hash_of("gamma")
         writer.add(encode("new", "alpha beta"))
         writer.delete("2-2")
     compact(folder)
@@ -225,6 +225,6 @@ def test_an_index_that_may_not_be_written_to_can_be_backed_up(
 
 def test_what_is_no_index_is_told(tmp_path) -> None:
     for call in (back_up, restore):
-        with pytest.raises(SearchEngineError, match="there is no index at"):
+        with pytest.raises(SearchEngineError, match=r"there is no (index|backup) at"):
             call(tmp_path / "nothing", tmp_path / "copy")
     assert list(tmp_path.iterdir()) == []

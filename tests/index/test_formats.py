@@ -130,11 +130,11 @@ def test_version_1_is_examined_and_backed_up_where_it_may_not_be_written_to(
 
 def _forbid_writing(monkeypatch: pytest.MonkeyPatch, *, only: Path | None = None) -> None:
     """Permissions do not bind root, so the check for them is what a test replaces."""
-    from search_engine import doctor, rebuild
+    from search_engine import rebuild
     from search_engine.index.store import database
     from search_engine.index.upkeep import backup, verification
 
-    for module in (backup, database, doctor, reader_module, rebuild, verification):
+    for module in (backup, database, reader_module, rebuild, verification):
         monkeypatch.setattr(module, "is_writable", lambda place: only not in (None, place))
 
 

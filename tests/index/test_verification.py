@@ -190,6 +190,7 @@ def test_chunks_that_two_segments_hold_are_found(folder) -> None:
         "INSERT INTO segments (segment_id, generation_id, chunk_count, sha256, born) "  # noqa: S608
         f"VALUES ('{first}', 1, 3, '{sha256}', 99)",
     )
+    _change(folder, "UPDATE config SET value = '99' WHERE key = 'commit'")
     found = _only(folder)
     assert (found.damaged, found.lost.tolist()) == ((first,), [])
     assert (

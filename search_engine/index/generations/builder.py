@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -96,10 +96,20 @@ class GenerationBuilder:
         Raises:
             IndexStoreError: what was encoded does not belong together; nothing of it is added.
         """
-        check_encoded(encoded, self.generation.dimension)
-        self._encoded[document_id] = encoded
-        pending = sum(len(each.chunks) for each in self._encoded.values())
-        if pending >= COMMIT_CHUNKS or time.monotonic() - self._last_commit > COMMIT_SECONDS:
+        self.add_all([(document_id, encoded)])
+
+    def add_all(self, documents: Iterable[tuple[int, EncodedDocument]]) -> None:
+        """Add documents that were encoded together; what is overdue is committed after the last.
+
+        Raises:
+            IndexStoreError: as for `add`; those before it are added.
+        """
+        for document_id, encoded in documents:
+            check_encoded(encoded, self.generation.dimension)
+            self._encoded[document_id] = encoded
+            if sum(len(each.chunks) for each in self._encoded.values()) >= COMMIT_CHUNKS:
+                self.commit()
+        if time.monotonic() - self._last_commit > COMMIT_SECONDS:
             self.commit()
 
     def commit(self) -> None:

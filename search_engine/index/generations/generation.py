@@ -128,6 +128,14 @@ def insert_generation(
     )
 
 
+def change_settings(db: sqlite_utils.Database, generation_id: int, config: Config) -> None:
+    """Save other settings that leave the fingerprint as it is; the caller holds the transaction."""
+    db.execute(
+        "UPDATE generations SET config = ? WHERE generation_id = ?",
+        [config.model_dump_json(), generation_id],
+    )
+
+
 def live_generation(db: sqlite_utils.Database, place: str) -> Generation:
     """The generation that answers queries.
 

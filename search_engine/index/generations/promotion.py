@@ -19,9 +19,11 @@ from search_engine.errors import GenerationBehindError, GenerationError
 from search_engine.index.generations.generation import (
     Generation,
     GenerationState,
+    change_settings,
     check_dense_kind,
     generation_in_state,
     insert_generation,
+    live_generation,
     stored_generations,
 )
 from search_engine.index.segments.removal import remove_unseen
@@ -38,26 +40,31 @@ from search_engine.index.writer import LOCK_TIMEOUT_SECONDS
 
 
 def begin_generation(folder: Path, wanted: Generation) -> Generation:
-    """A generation to build beside the live one; one that was begun with the same settings goes on.
+    """A generation to build beside the live one; one that was begun with the same vectors goes on.
 
-    Another one that was being built is given up.
+    Where there is one whose vectors are the same, live or not, it takes over the other settings,
+    those by which questions are asked. Another one that was being built is given up.
 
     Args:
         wanted: its id is of no meaning.
 
     Raises:
-        GenerationError: the live generation is just that.
+        GenerationError: the live generation has just these settings.
         ConfigError: the dense kind cannot serve the model's similarity or the precision.
     """
     check_dense_kind(wanted)
-    with _changing(folder) as (db, _):
+    with _changing(folder) as (db, commit):
         for known, state in stored_generations(db, str(folder)):
-            if known.fingerprint == wanted.fingerprint:
-                if state == "live":
-                    raise GenerationError(
-                        f"the live generation of {folder} has these models and settings already"
-                    )
-                return known
+            if known.fingerprint != wanted.fingerprint:
+                continue
+            if known.config != wanted.config:
+                change_settings(db, known.generation_id, wanted.config)
+                write_config(db, "commit", str(commit))
+            elif state == "live":
+                raise GenerationError(
+                    f"the live generation of {folder} has these models and settings already"
+                )
+            return replace(known, config=wanted.config)
         _retire(db, "building")
         new = replace(wanted, generation_id=int(read_config(db, "next_generation_id")))
         write_config(db, "next_generation_id", str(new.generation_id + 1))
@@ -93,10 +100,16 @@ def roll_back(folder: Path) -> int:
     """Let the generation before the live one answer again, and return how many documents it lacks.
 
     Raises:
-        GenerationError: none is kept.
+        GenerationError: none is kept, or the one that is kept came after the live one.
     """
     with _changing(folder) as (db, commit):
         previous = generation_in_state(db, "previous", str(folder))
+        live = live_generation(db, str(folder))
+        if previous is not None and previous.generation_id > live.generation_id:
+            raise GenerationError(
+                f"{folder} was rolled back already; `search-cli promote` lets generation "
+                f"{previous.name} answer again"
+            )
         if previous is None:
             raise GenerationError(
                 f"{folder} keeps no generation to go back to; one is kept after a promotion"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from search_engine.errors import IndexLockedError
+from search_engine.errors import IndexLockedError, SnapshotGoneError
 from search_engine.index.commit import commit_merge
 from search_engine.index.generations.generation import Generation, read_generation
 from search_engine.index.segments.merging import SegmentSize, choose_merge, merged_contents
@@ -58,16 +58,20 @@ class SegmentMerger:
             IndexCorruptError: a segment to merge is damaged.
             OSError: the disk is full or broken. The segments stay as they are.
         """
-        if not self._is_due(generation_id):
-            return
         with (
-            suppress(IndexLockedError),
-            merge_lock(self._folder, timeout=0),
+            # Another process is at it, or the generation was given up.
+            suppress(IndexLockedError, SnapshotGoneError),
             sqlite_errors(self._folder),
         ):
-            while chosen := self._choose(generation := self._calibrated(generation_id)):
-                self._merge(generation, chosen)
+            if not self._is_due(generation_id):
+                return
+            with merge_lock(self._folder, timeout=0):
+                self._merge_all(generation_id)
         remove_unseen(self._folder, self._database, lock_timeout=self._lock_timeout)
+
+    def _merge_all(self, generation_id: int) -> None:
+        while chosen := self._choose(generation := self._calibrated(generation_id)):
+            self._merge(generation, chosen)
 
     def compact(self, generation_id: int, *, timeout: float) -> None:
         """Merge all segments of a generation into one, without what died.
@@ -86,9 +90,8 @@ class SegmentMerger:
                 self._merge(generation, rows)
 
     def _is_due(self, generation_id: int) -> bool:
-        with sqlite_errors(self._folder):
-            generation = self._generation(generation_id)
-            return self._lacks_ranges(generation) or bool(self._choose(generation))
+        generation = self._generation(generation_id)
+        return self._lacks_ranges(generation) or bool(self._choose(generation))
 
     def _generation(self, generation_id: int) -> Generation:
         return read_generation(self._database.here, generation_id, str(self._folder))
@@ -100,6 +103,8 @@ class SegmentMerger:
 
     def _sizes(self, generation: Generation, rows: Sequence[SegmentRow]) -> list[SegmentSize]:
         dead = dead_chunks(self._database.here, generation.generation_id)
+        there = {row.segment_id for row in rows}
+        self._open = {key: segment for key, segment in self._open.items() if key in there}
         return [
             SegmentSize(row.segment_id, row.chunk_count, self._dead_count(generation, row, dead))
             for row in rows

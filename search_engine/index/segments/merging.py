@@ -24,7 +24,7 @@ from search_engine.index.segments.segment import Segment
 
 # Segments below it are all of one tier: writing so few anew costs little.
 SMALLEST_TIER = 1_000
-# How many times larger the segments of the next tier are, and how many a tier holds at most.
+# How many times larger the segments of the next tier are, and how many of a tier are merged.
 TIER_FACTOR = 4
 TIER_SEGMENTS = 4
 SMALLEST_TIER_SEGMENTS = 8

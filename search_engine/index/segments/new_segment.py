@@ -78,7 +78,8 @@ def write_segment(
     """
     segment_id = f"{commit:08d}-{uuid.uuid4().hex[:8]}"
     unfinished = segments / f"{UNFINISHED}{segment_id}"
-    unfinished.mkdir()
+    # The folder of all segments may have been lost with them.
+    unfinished.mkdir(parents=True)
     try:
         _write_files(unfinished, contents, dense)
         manifest = json.dumps(

@@ -56,7 +56,7 @@ def _named(db: sqlite_utils.Database) -> set[str]:
 
 
 def _remove_folders(segments: Path, named: set[str]) -> None:
-    for folder in segments.iterdir():
+    for folder in segments.glob("*"):
         if _OURS.fullmatch(folder.name) and folder.name not in named:
             shutil.rmtree(folder, ignore_errors=True)
 

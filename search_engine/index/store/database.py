@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from urllib.parse import quote
 
 import sqlite_utils
@@ -58,10 +59,7 @@ class Database:
         self._connections: dict[threading.Thread, sqlite3.Connection] = {}
         self._connections_lock = threading.Lock()
         if not self.path.is_file():
-            raise IndexNotFoundError(
-                f"there is no index at {folder}; build one with "
-                f"`search-cli index PATH --index {folder}`"
-            )
+            raise IndexNotFoundError(_nothing_at(folder))
         self._mode = "mode=rw" if writable else _read_only_mode(self.path)
         self._version = FORMAT_VERSION
         try:
@@ -94,6 +92,7 @@ class Database:
             IndexStoreError: the database was closed.
         """
         if self._closed:
+            self._close_own()
             raise IndexStoreError(f"the index at {self.path.parent} was closed; open it again")
         db: sqlite_utils.Database | None = getattr(self._local, "db", None)
         if db is None:
@@ -105,6 +104,23 @@ class Database:
     def frozen(self) -> bool:
         """Whether the file is read as one that nobody changes."""
         return self._mode == _IMMUTABLE
+
+    def check_version(self) -> None:
+        """Refuse to go on reading an earlier format that somebody has upgraded meanwhile.
+
+        Raises:
+            IndexReadOnlyError: what this connection sees is not what is there.
+        """
+        if self._version == FORMAT_VERSION:
+            return
+        row = self.here.execute(
+            "SELECT value FROM main.config WHERE key = 'format_version'"
+        ).fetchone()
+        if int(row[0]) != self._version:
+            raise IndexReadOnlyError(
+                f"the index at {self.path.parent} was upgraded by somebody who may write to it; "
+                "open it again"
+            )
 
     def state(self) -> tuple[int, int, int]:
         """Changes whenever a frozen database was changed after all."""
@@ -132,11 +148,32 @@ class Database:
         return db
 
     def close(self) -> None:
-        """Close the connections of every thread; the database cannot be used after that."""
+        """Let nobody use the database any more; may be called twice.
+
+        A connection that another thread may be using just now is closed by that thread, when it
+        next asks for it or when it ends: SQLite does not survive it otherwise.
+        """
         self._closed = True
+        self._close_own()
+
+    def _close_own(self) -> None:
         with self._connections_lock:
-            while self._connections:
-                self._connections.popitem()[1].close()
+            here = threading.current_thread()
+            for thread in [
+                each for each in self._connections if each is here or not each.is_alive()
+            ]:
+                self._connections.pop(thread).close()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 @contextmanager
@@ -170,6 +207,15 @@ def sqlite_errors(folder: Path) -> Iterator[None]:
         raise IndexStoreError(f"{path} cannot be used: {error}") from error
     except sqlite3.DatabaseError as error:
         raise IndexCorruptError(_not_ours(path, error)) from error
+
+
+def _nothing_at(folder: Path) -> str:
+    if any((folder / "segments").glob("*")):
+        return (
+            f"{folder} has segments, but its {FILE_NAME} is gone; restore it from a backup, or "
+            "remove the folder and index the documents again"
+        )
+    return f"there is no index at {folder}; build one with `search-cli index PATH --index {folder}`"
 
 
 def _not_ours(path: Path, error: Exception) -> str:
@@ -253,6 +299,8 @@ def create_database(folder: Path, *, fill: Callable[[sqlite_utils.Database], Non
     try:
         connection = sqlite3.connect(unfinished, timeout=BUSY_TIMEOUT_SECONDS)
         try:
+            # Lets `compact` give pages back a few at a time.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             db = sqlite_utils.Database(connection, execute_plugins=False)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import sqlite_utils
 
 from search_engine.errors import IndexCorruptError
-from search_engine.index.store.database import write_transaction
+from search_engine.index.store.database import Database, write_transaction
 from search_engine.index.store.schema import read_config
 
 # A reader on another machine is taken for dead when it has said nothing for so long. Those of this
 # machine are asked for by their process, so that no clock decides about them.
 SILENT_SECONDS = 3_600.0
+_UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
 
 
 class State(NamedTuple):
@@ -70,6 +73,32 @@ def pin(
         if reader_id is None:
             reader_id = int(cursor.lastrowid or 0)
     return reader_id, state
+
+
+@contextlib.contextmanager
+def pinned(database: Database, place: str) -> Iterator[State]:
+    """Keep the newest state from being removed for a while, where that can be written down."""
+    reader_id = None
+    state = newest_state(database.here, place)
+    if database.writable:
+        with writing_if_possible():
+            reader_id, state = pin(database.here, place, reader_id=None, oldest=None)
+    try:
+        yield state
+    finally:
+        if reader_id is not None:
+            with writing_if_possible():
+                release(database.here, reader_id)
+
+
+@contextlib.contextmanager
+def writing_if_possible() -> Iterator[None]:
+    """Do without what a full disk, or one that is read-only, does not let be written."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _UNWRITABLE:
+            raise
 
 
 def release(db: sqlite_utils.Database, reader_id: int) -> None:

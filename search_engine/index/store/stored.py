@@ -126,6 +126,12 @@ def living_document_ids(db: sqlite_utils.Database) -> list[int]:
     return sorted(document_id for (document_id,) in rows.fetchall())
 
 
+def document_name(db: sqlite_utils.Database, document_id: int) -> str:
+    """The doc_id of a document, whatever else of it can be read."""
+    row = db.execute("SELECT doc_id FROM documents WHERE document_id = ?", [document_id]).fetchone()
+    return str(row[0])
+
+
 def whole_document(db: sqlite_utils.Database, document_id: int) -> tuple[Document, str] | None:
     """A document as it was added, and its content hash; None where it is gone."""
     row = db.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,16 @@ from search_engine.index.segments.segment_table import (
     open_segment,
     segments_at,
 )
+from search_engine.index.store.content_hash import content_hash_of
 from search_engine.index.store.database import Database, is_writable, sqlite_errors
+from search_engine.index.store.pins import pinned
 from search_engine.index.store.schema import read_config
-from search_engine.index.store.stored import documents_lacking
+from search_engine.index.store.stored import (
+    document_name,
+    documents_lacking,
+    living_document_ids,
+    whole_document,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +70,8 @@ def verify_database(folder: Path) -> list[Finding]:
     Raises:
         IndexNotFoundError, IndexCorruptError, IndexFormatError, IndexReadOnlyError: see Database.
     """
-    database = Database(folder, writable=is_writable(folder))
-    try:
-        with sqlite_errors(folder):
-            return list(_database_findings(database.here))
-    finally:
-        database.close()
+    with Database(folder, writable=is_writable(folder)) as database, sqlite_errors(folder):
+        return list(_database_findings(database.here))
 
 
 def verify_generations(folder: Path) -> list[VerifiedGeneration]:
@@ -76,15 +80,51 @@ def verify_generations(folder: Path) -> list[VerifiedGeneration]:
     Raises:
         IndexNotFoundError, IndexCorruptError, IndexFormatError, IndexReadOnlyError: see Database.
     """
-    database = Database(folder, writable=is_writable(folder))
+    with (
+        Database(folder, writable=is_writable(folder)) as database,
+        sqlite_errors(folder),
+        # Of one commit, so that others may write and merge meanwhile.
+        pinned(database, str(folder)) as newest,
+    ):
+        return [
+            _verify_generation(folder, database, generation, state, newest.commit)
+            for generation, state in stored_generations(database.here, str(folder))
+        ]
+
+
+def verify_texts(folder: Path) -> list[Finding]:
+    """Documents whose stored text is not the one that their content hash was made of.
+
+    Raises:
+        IndexNotFoundError, IndexCorruptError, IndexFormatError, IndexReadOnlyError: see Database.
+    """
+    with (
+        Database(folder, writable=is_writable(folder)) as database,
+        sqlite_errors(folder),
+        pinned(database, str(folder)),
+    ):
+        return [
+            finding
+            for document_id in living_document_ids(database.here)
+            if (finding := _changed_text(database.here, document_id)) is not None
+        ]
+
+
+def _changed_text(db: sqlite_utils.Database, document_id: int) -> Finding | None:
     try:
-        with sqlite_errors(folder):
-            return [
-                _verify_generation(folder, database, generation, state)
-                for generation, state in stored_generations(database.here, str(folder))
-            ]
-    finally:
-        database.close()
+        found = whole_document(db, document_id)
+    except (sqlite3.OperationalError, ValueError):
+        # Not UTF-8, or not JSON.
+        doc_id = document_name(db, document_id)
+    else:
+        if found is None or content_hash_of(found[0]) == found[1]:
+            return None
+        doc_id = found[0].doc_id
+    return Finding(
+        f"index.db: what is stored of document {doc_id!r} is not what was indexed; delete it "
+        "(`search-cli delete`), then index its file again",
+        repairable=False,
+    )
 
 
 def _database_findings(db: sqlite_utils.Database) -> Iterator[Finding]:
@@ -99,19 +139,26 @@ def _database_findings(db: sqlite_utils.Database) -> Iterator[Finding]:
         ("next_chunk_id", "SELECT max(chunk_id) FROM chunks"),
         ("next_document_id", "SELECT max(document_id) FROM documents"),
     ):
-        if int(read_config(db, name)) <= (db.execute(highest).fetchone()[0] or 0):
+        # In this order: others may commit in between, and the numbers only grow.
+        used = db.execute(highest).fetchone()[0] or 0
+        if int(read_config(db, name)) <= used:
             yield Finding(f"index.db: {name} is not greater than every id", repairable=False)
 
 
 def _verify_generation(
-    folder: Path, database: Database, generation: Generation, state: GenerationState
+    folder: Path,
+    database: Database,
+    generation: Generation,
+    state: GenerationState,
+    commit: int,
 ) -> VerifiedGeneration:
     db = database.here
     findings: list[Finding] = []
     damaged: list[str] = []
-    living, dead = _living_chunks(db, generation), dead_chunks(db, generation.generation_id)
+    generation_id = generation.generation_id
+    living, dead = _living_chunks(db, generation_id, commit), dead_chunks(db, generation_id, commit)
     known, holding = np.concatenate([living, dead]), np.empty(0, np.int64)
-    for row in segments_at(db, generation.generation_id):
+    for row in segments_at(db, generation_id, commit):
         try:
             chunk_ids = _sound_chunks(folder, database, generation, row)
             _check_chunks(row, chunk_ids, known=known, elsewhere=holding)
@@ -123,7 +170,7 @@ def _verify_generation(
     lost = np.setdiff1d(living, holding)
     if len(lost):
         findings.append(Finding(f"{len(lost)} chunks are in no sound segment", repairable=True))
-    lacking = documents_lacking(db, generation.generation_id) if state == "live" else []
+    lacking = documents_lacking(db, generation_id) if state == "live" else []
     if lacking:
         findings.append(
             Finding(
@@ -133,11 +180,12 @@ def _verify_generation(
     return VerifiedGeneration(generation, state, tuple(damaged), lost, tuple(findings))
 
 
-def _living_chunks(db: sqlite_utils.Database, generation: Generation) -> NDArray[np.int64]:
+def _living_chunks(db: sqlite_utils.Database, generation_id: int, commit: int) -> NDArray[np.int64]:
     rows = db.execute(
-        "SELECT chunk_id FROM chunks WHERE generation_id = ? AND died IS NULL ORDER BY chunk_id",
-        [generation.generation_id],
-    )
+        "SELECT chunk_id FROM chunks WHERE generation_id = :generation AND born <= :commit "
+        "AND (died IS NULL OR died > :commit) ORDER BY chunk_id",
+        {"generation": generation_id, "commit": commit},
+    ).fetchall()
     return np.fromiter((chunk_id for (chunk_id,) in rows), np.int64)
 
 

@@ -400,5 +400,7 @@ def _stay_current(reader: IndexReader, closed: threading.Event) -> None:
 
 def _end(reader: IndexReader, closed: threading.Event, staying: threading.Thread) -> None:
     closed.set()
-    staying.join()
+    # What nobody closed may be collected by any thread.
+    if staying is not threading.current_thread():
+        staying.join()
     reader.close()

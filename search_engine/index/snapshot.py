@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_engine.config import BM25Config
+from search_engine.errors import IndexStoreError
 from search_engine.filters import Filter
 from search_engine.index.dense.metric import prepare_vectors, similarity_scores
 from search_engine.index.generations.generation import Generation
@@ -156,7 +157,11 @@ class Snapshot:
         by_size = sorted(segments, key=lambda live: -len(live.segment.chunk_ids))
         count = os.cpu_count() or 1
         groups = [group for start in range(count) if (group := by_size[start::count])]
-        return [each for found in self._workers.map(search, groups) for each in found]
+        try:
+            searches = self._workers.map(search, groups)
+        except RuntimeError as error:
+            raise IndexStoreError("the index was closed; open it again") from error
+        return [each for found in searches for each in found]
 
     def search_bm25(
         self,

@@ -16,7 +16,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from search_engine.errors import IndexCorruptError, IndexReadOnlyError, SnapshotGoneError
+from search_engine.errors import (
+    IndexCorruptError,
+    IndexReadOnlyError,
+    IndexStoreError,
+    SnapshotGoneError,
+)
 from search_engine.index.generations.generation import Generation, read_generation
 from search_engine.index.segments.segment import Segment
 from search_engine.index.segments.segment_table import (
@@ -166,7 +171,13 @@ class IndexReader:
             # Segments are opened with these settings.
             self._segments = {}
         new = [row for row in rows if row.segment_id not in self._segments]
-        opened = dict(self._workers.map(lambda row: self._verified(row, generation), new))
+        try:
+            opening = self._workers.map(lambda row: self._verified(row, generation), new)
+        except RuntimeError as error:
+            raise IndexStoreError(
+                f"the index at {self.folder} was closed; open it again"
+            ) from error
+        opened = dict(opening)
         self._segments = {
             row.segment_id: opened.get(row.segment_id) or self._segments[row.segment_id]
             for row in rows

@@ -53,5 +53,6 @@ def _shrink(folder: Path, database: Database, lock_timeout: float) -> None:
     with write_lock(folder, timeout=lock_timeout), sqlite_errors(folder):
         free = db.execute("PRAGMA freelist_count").fetchone()[0]
         for _ in range(0, free, _PAGES):
-            db.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
+            # It gives back one page each time it is stepped, and `execute` steps it once.
+            db.conn.executescript(f"PRAGMA incremental_vacuum({_PAGES});")
             limit_log(database)

@@ -23,6 +23,7 @@ from search_engine.errors import (
     SnapshotGoneError,
 )
 from search_engine.index.generations.generation import Generation, read_generation
+from search_engine.index.segments.live_segment import LiveSegment
 from search_engine.index.segments.segment import Segment
 from search_engine.index.segments.segment_table import (
     SegmentRow,
@@ -31,7 +32,7 @@ from search_engine.index.segments.segment_table import (
     open_segment,
     segments_at,
 )
-from search_engine.index.snapshot import LiveSegment, Snapshot
+from search_engine.index.snapshot import Snapshot
 from search_engine.index.store.database import Database, is_writable, sqlite_errors
 from search_engine.index.store.pins import State, newest_state, pin, release, writing_if_possible
 from search_engine.index.store.schema import read_config

@@ -11,7 +11,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -23,32 +22,13 @@ from search_engine.errors import IndexStoreError
 from search_engine.filters import Filter
 from search_engine.index.dense.metric import prepare_vectors, similarity_scores
 from search_engine.index.generations.generation import Generation
-from search_engine.index.segments.segment import Segment
+from search_engine.index.segments.live_segment import LiveSegment, share_out
 from search_engine.types import Hits
 
 # Scores of which only the best is looked at, to find most of the others too low at once.
 _BLOCK = 64
 # Filters of which a snapshot remembers what they let through.
 _FILTERS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class LiveSegment:
-    """A segment and which of its chunks are alive: bool [n], or None where all are."""
-
-    segment: Segment
-    alive: NDArray[np.bool_] | None
-
-    @property
-    def chunk_count(self) -> int:
-        """How many chunks are alive."""
-        everything = len(self.segment.chunk_ids)
-        return everything if self.alive is None else int(self.alive.sum())
-
-    def allowing(self, where: Filter) -> LiveSegment:
-        """The segment with only those chunks alive that a filter lets through."""
-        allowed = self.segment.columns.matches(where)
-        return LiveSegment(self.segment, allowed if self.alive is None else allowed & self.alive)
 
 
 class Snapshot:
@@ -154,9 +134,7 @@ class Snapshot:
                 for live in group
             ]
 
-        by_size = sorted(segments, key=lambda live: -len(live.segment.chunk_ids))
-        count = os.cpu_count() or 1
-        groups = [group for start in range(count) if (group := by_size[start::count])]
+        groups = share_out(segments, os.cpu_count() or 1)
         try:
             searches = self._workers.map(search, groups)
         except RuntimeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from search_engine.errors import IndexStoreError
 from search_engine.index.creation import create_index
 from search_engine.index.generations.generation import Generation
 from search_engine.index.reader import IndexReader
-from search_engine.index.segments import merging
+from search_engine.index.segments import live_segment, merging
 from search_engine.index.upkeep.compaction import compact
 from search_engine.index.writer import IndexWriter
 from tests.index.documents import DIMENSION, bm25_oracle, encode
@@ -35,6 +36,14 @@ operations = st.lists(
     min_size=1,
     max_size=40,
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_pieces() -> Iterator[None]:
+    """Has even these small segments searched in pieces."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(live_segment, "SMALLEST_PIECE", 2)
+        yield
 
 
 def _new_index(folder: Path) -> Path:
@@ -225,3 +234,24 @@ def test_vectors_that_are_no_numbers_are_refused_and_such_queries_find_nothing(m
     with IndexReader(folder) as reader:
         assert reader.document_count() == 1
         assert len(reader.snapshot.search_dense(np.full(DIMENSION, np.nan, np.float32), 5)) == 0
+
+
+def test_what_is_compared_is_shared_out_evenly(make_index) -> None:
+    folder = make_index()
+    with IndexWriter(folder) as writer:
+        for position in range(26):
+            writer.add(encode(f"d{position}", f"text {position}"))
+            if position in (19, 24):
+                writer.commit()
+    with IndexReader(folder) as reader:
+        assert [live.chunk_count for live in reader.snapshot.segments] == [20, 5, 1]
+        groups = live_segment.share_out(reader.snapshot.segments, 2)
+        assert [sum(live.chunk_count for live in group) for group in groups] == [13, 13]
+        chunk_ids = np.concatenate(
+            [
+                live.segment.chunk_ids if live.alive is None else live.segment.chunk_ids[live.alive]
+                for group in groups
+                for live in group
+            ]
+        )
+        assert sorted(chunk_ids.tolist()) == list(range(1, 27))

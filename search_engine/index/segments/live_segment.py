@@ -34,7 +34,7 @@ class LiveSegment:
         return LiveSegment(self.segment, allowed if self.alive is None else allowed & self.alive)
 
     def pieces(self, most: int) -> Iterator[LiveSegment]:
-        """The segment in pieces of at most so many rows, where every vector is compared anyway.
+        """The segment in pieces of about so many living chunks, where all are compared anyway.
 
         A graph is walked from one entry, so it stays whole.
         """
@@ -42,8 +42,9 @@ class LiveSegment:
             yield self
             return
         count = len(self.segment.chunk_ids)
-        for start in range(0, count, most):
-            rows = slice(start, start + most)
+        step = -(-count // -(-self.chunk_count // most))
+        for start in range(0, count, step):
+            rows = slice(start, start + step)
             alive = np.zeros(count, np.bool_)
             alive[rows] = True if self.alive is None else self.alive[rows]
             yield LiveSegment(self.segment, alive)

@@ -53,7 +53,8 @@ class LiveSegment:
 def share_out(segments: Sequence[LiveSegment], cores: int) -> list[list[LiveSegment]]:
     """Segments, or pieces of them, in groups of about the same number of chunks to compare."""
     total = sum(live.chunk_count for live in segments)
-    most = max(SMALLEST_PIECE, -(-total // cores))
+    # Two pieces a core even out what segments of other sizes leave uneven.
+    most = max(SMALLEST_PIECE, -(-total // (2 * cores)))
     groups: list[list[LiveSegment]] = [[] for _ in range(cores)]
     sizes = [0] * cores
     pieces = [piece for live in segments for piece in live.pieces(most)]

@@ -16,7 +16,7 @@ ROWS = (
     {"config", "registry", "filters", "filter_syntax"},
     {"encoders", "ingest", "index", "fusion"},
     {"rerank", "explain", "legs"},
-    {"document_writer", "rebuild"},
+    {"document_writer", "rebuild", "query_path"},
     {"search", "doctor"},
     {"evaluation"},
     {"app"},

@@ -18,7 +18,8 @@ from search_engine.evaluation.datasets import RetrievalDataset
 from search_engine.evaluation.evaluator import EvaluationReport, evaluate
 from search_engine.evaluation.run_file import read_run, write_run
 from search_engine.evaluation.significance import confidence_interval
-from search_engine.search import SearchEngine, StageHits
+from search_engine.query_path import StageHits
+from search_engine.search import SearchEngine
 from search_engine.types import Document, Hits
 
 

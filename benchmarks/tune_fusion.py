@@ -166,7 +166,7 @@ def ask_bm25(dataset: RetrievalDataset, depth: int) -> dict[tuple[float, float],
     folder = REPOSITORY / "indexes" / f"bench-{dataset.name}-default"
     with IndexReader(folder) as reader:
         for query_id, query in dataset.queries.items():
-            counts = analyzer.terms(query)
+            counts = analyzer.query_terms(query, {"en"})
             ids = reader.term_ids(list(counts))
             frequencies = {term_id: counts[term] for term, term_id in ids.items()}
             for (k1, b), found in hits.items():

@@ -62,12 +62,13 @@ class BM25Config(_Settings):
     Attributes:
         k1: term frequency saturation.
         b: length normalization.
-        language: of the stemmer and of the stop words.
+        language: "auto" takes stemmer and stop words from the language of each document; a
+            Snowball stemmer's name, such as "english", takes those for all.
     """
 
     k1: float = Field(default=0.9, ge=0)
     b: float = Field(default=0.4, ge=0, le=1)
-    language: str = "english"
+    language: str = "auto"
 
 
 class SpladeConfig(_Settings):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 from search_engine.config import Config
 from search_engine.errors import ConfigError
 from search_engine.index.store.content_hash import content_hash_of
+from search_engine.index.store.known_files import KnownFile
+from search_engine.index.store.roots import Root, Settings
 from search_engine.index.writer import IndexWriter
-from search_engine.legs import ENCODE_CHUNKS, Legs
+from search_engine.ingest.language import detect_language, normalize_language
+from search_engine.legs import ENCODE_CHUNKS, Legs, UnreadableChunks
+from search_engine.near_duplicates.signature import signature_of
 from search_engine.types import Chunk, Document
 
 # SQLite ends a text at NUL, and UTF-8 has no lone surrogates.
@@ -26,8 +30,11 @@ class WriterCounts:
     Attributes:
         added, replaced, unchanged, deleted: documents.
         chunks: those that the documents were cut into.
-        encoded: those of them that are encoded.
+        encoded: texts that were encoded.
+        reused: chunks whose text the index had encoded before.
         truncated: texts longer than the encoder reads, whose rest its vectors know nothing of.
+        unreadable: encoded chunks by language, of whose words the dense encoder does not know too
+            many; "" stands for a language that is not known.
     """
 
     added: int = 0
@@ -36,7 +43,9 @@ class WriterCounts:
     deleted: int = 0
     chunks: int = 0
     encoded: int = 0
+    reused: int = 0
     truncated: int = 0
+    unreadable: dict[str, int] = field(default_factory=dict)
 
 
 class DocumentWriter:
@@ -66,6 +75,8 @@ class DocumentWriter:
         self._truncated_before = legs.truncated_texts
         self._waiting: dict[str, tuple[Document, str, list[Chunk]]] = {}
         self._waiting_chunks = 0
+        # Files of which documents may still wait: they are known once those are.
+        self._known_files: list[KnownFile] = []
 
     def __enter__(self) -> DocumentWriter:
         return self
@@ -82,9 +93,37 @@ class DocumentWriter:
         finally:
             self._writer.close()
 
+    def root(self, path: Path, *, settings: Settings | None = None) -> Root:
+        """See IndexWriter."""
+        return self._writer.root(path, settings=settings)
+
     def root_id(self, path: Path) -> str:
         """The id of a root folder, with which the ids of its documents begin."""
-        return self._writer.root_id(path)
+        return self.root(path).root_id
+
+    def roots(self) -> dict[Path, Root]:
+        """All roots, by their paths."""
+        return self._writer.roots()
+
+    def known_files(self, root_id: str) -> dict[str, KnownFile]:
+        """The files that were read below a root, by their paths below it."""
+        return self._writer.known_files(root_id)
+
+    def documents_of_file(self, root_id: str, relative: str) -> list[str]:
+        """The ids of the committed documents of a file."""
+        return self._writer.documents_of_file(root_id, relative)
+
+    def document_count_below(self, root_id: str) -> int:
+        """How many committed documents lie below a root."""
+        return self._writer.document_count_below(root_id)
+
+    def know_file(self, file: KnownFile) -> None:
+        """Remember a file whose documents were all added or deleted, together with the last."""
+        self._known_files.append(file)
+
+    def forget_file(self, root_id: str, relative: str) -> None:
+        """Forget a file in the next commit."""
+        self._writer.forget_file(root_id, relative)
 
     def add(self, document: Document) -> None:
         """Add a document, or replace the one of its id; one that did not change costs nothing.
@@ -97,7 +136,7 @@ class DocumentWriter:
                 f"the doc_id {document.doc_id!a} has characters that cannot be stored (NUL, "
                 "or half of a surrogate pair); give the document another id"
             )
-        document = _storable(document)
+        document = _with_language(_storable(document))
         content_hash = content_hash_of(document)
         waiting = self._waiting.get(document.doc_id)
         before = waiting[1] if waiting else self._writer.content_hash(document.doc_id)
@@ -137,14 +176,32 @@ class DocumentWriter:
 
     def commit_encoded(self) -> None:
         """Commit what is encoded and forget what is not: the fast way to end early."""
-        self._waiting, self._waiting_chunks = {}, 0
+        self._waiting, self._waiting_chunks, self._known_files = {}, 0, []
         self._writer.commit()
 
     def _encode(self) -> None:
         waiting = list(self._waiting.values())
-        self._writer.add_all(self._legs.encode(self._config, waiting, on_batch=self._advance))
+        encoded = self.counts.encoded
+        encodings = self._legs.encode(
+            self._config,
+            waiting,
+            stored=self._writer.stored_encodings,
+            on_batch=self._advance,
+            on_unreadable=self._count_unreadable,
+        )
+        self._writer.add_all(
+            replace(each, signature=signature_of(each.document.text)) for each in encodings
+        )
+        self.counts.reused += self._waiting_chunks - (self.counts.encoded - encoded)
         self.counts.truncated = self._legs.truncated_texts - self._truncated_before
-        self._waiting, self._waiting_chunks = {}, 0
+        for file in self._known_files:
+            self._writer.know_file(file)
+        self._waiting, self._waiting_chunks, self._known_files = {}, 0, []
+
+    def _count_unreadable(self, chunks: UnreadableChunks) -> None:
+        language = chunks.language or ""
+        unreadable = self.counts.unreadable
+        unreadable[language] = unreadable.get(language, 0) + chunks.count
 
     def _advance(self, encoded: int) -> None:
         self.counts.encoded += encoded
@@ -157,3 +214,12 @@ def _storable(document: Document) -> Document:
     text, title = (_UNSTORABLE.sub("\ufffd", each) for each in (document.text, document.title))
     source = None if document.source is None else _UNSTORABLE.sub("\ufffd", document.source)
     return replace(document, text=text, title=title, source=source)
+
+
+def _with_language(document: Document) -> Document:
+    """The document with the code of its language in its metadata, where that can be told."""
+    given = document.metadata.get("language")
+    language = detect_language(document.text) if given is None else normalize_language(given)
+    if language is None or language == given:
+        return document
+    return replace(document, metadata=MappingProxyType({**document.metadata, "language": language}))

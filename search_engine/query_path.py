@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from search_engine.collapse import collapse
 from search_engine.config import Config
 from search_engine.explain import highlight
 from search_engine.filters import Filter, keys_of
@@ -18,8 +20,11 @@ from search_engine.fusion import fuse
 from search_engine.index.reader import IndexReader
 from search_engine.index.snapshot import Snapshot
 from search_engine.index.store.stored import StoredChunk
+from search_engine.ingest.language import normalize_language
 from search_engine.ingest.text_format import format_text
 from search_engine.legs import Legs
+from search_engine.narrowing import languages_of, narrow
+from search_engine.query_syntax import ParsedQuery
 from search_engine.rerank import rerank as rerank_hits
 from search_engine.types import Hits, Result
 
@@ -58,7 +63,7 @@ class Clock:
 class Asked:
     """A question, and what it is answered from: one commit and the models of its generation."""
 
-    query: str
+    query: ParsedQuery
     where: Filter | None
     snapshot: Snapshot
     legs: Legs
@@ -68,13 +73,27 @@ class Asked:
         """The settings of the generation."""
         return self.snapshot.generation.config
 
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether some chunks are left out whatever they score."""
+        query = self.query
+        holding = query.phrases or query.excluded_terms or query.excluded_phrases
+        return self.where is not None or bool(holding)
+
     @cached_property
     def terms(self) -> frozenset[str]:
         """The question's own terms, which a highlight marks."""
-        return frozenset(self.legs.lexical.terms(self.query))
+        return frozenset(self.lexical_terms)
+
+    @cached_property
+    def lexical_terms(self) -> Counter[str]:
+        """How often the question has each term, in every language that the documents have."""
+        return self.legs.lexical.query_terms(self.query.text, languages_of(self.snapshot))
 
     def notes(self) -> Iterator[str]:
         """What the person should know about the conditions."""
+        for excluded in (*self.query.excluded_terms, *self.query.excluded_phrases):
+            yield f"Left out what has {excluded!r}; put it in quotes to look for it."
         if self.where is not None:
             known = self.snapshot.metadata_keys
             for key in sorted(keys_of(self.where) - known):
@@ -85,7 +104,7 @@ class Asked:
 def retrieve(reader: IndexReader, asked: Asked, *, depth: int, rerank: bool) -> StageHits:
     clock = Clock()
     config, reranker = asked.config, asked.legs.reranker
-    legs = _ask_legs(reader, asked, depth, clock) if asked.query.strip() else {}
+    legs = _ask_legs(reader, asked, depth, clock) if asked.query.text.strip() else {}
     with clock.stage("fuse"):
         fused = fuse(legs, config.fusion)
     reranked = None
@@ -101,56 +120,83 @@ def retrieve(reader: IndexReader, asked: Asked, *, depth: int, rerank: bool) -> 
                 )
                 for chunk in candidates
             ]
-            reranked = rerank_hits(reranker, asked.query, fused, texts=texts)
+            reranked = rerank_hits(reranker, asked.query.text, fused, texts=texts)
     return StageHits(legs, fused, reranked, clock.timings_ms)
 
 
 def _ask_legs(reader: IndexReader, asked: Asked, depth: int, clock: Clock) -> dict[str, Hits]:
     hits: dict[str, Hits] = {}
-    config, legs, snapshot, where = asked.config, asked.legs, asked.snapshot, asked.where
-    if where is not None:
+    config, legs, snapshot = asked.config, asked.legs, asked.snapshot
+    among = None
+    if asked.is_narrowed:
         with clock.stage("filter"):
-            snapshot.allowing(where)
+            among = narrow(reader, snapshot, legs.lexical, asked.query, asked.where)
     if legs.dense is not None:
         with clock.stage("encode"):
-            vector = legs.dense.encode_query([asked.query])[0]
+            vector = legs.dense.encode_query([asked.query.text])[0]
         with clock.stage("dense"):
-            hits["dense"] = snapshot.search_dense(vector, depth, where=where)
+            hits["dense"] = snapshot.search_dense(vector, depth, among=among)
     if config.bm25 is not None:
         with clock.stage("bm25"):
-            counts = legs.lexical.terms(asked.query)
+            counts = asked.lexical_terms
             ids = reader.term_ids(list(counts))
             frequencies = {term_id: counts[term] for term, term_id in ids.items()}
-            hits["bm25"] = snapshot.search_bm25(frequencies, depth, config.bm25, where=where)
+            hits["bm25"] = snapshot.search_bm25(frequencies, depth, config.bm25, among=among)
     if legs.splade is not None:
         with clock.stage("splade"):
-            term_ids, weights = legs.splade.encode_query([asked.query]).row(0)
+            term_ids, weights = legs.splade.encode_query([asked.query.text]).row(0)
             hits["splade"] = snapshot.search_impacts(
-                "splade", term_ids.tolist(), weights.tolist(), depth, where=where
+                "splade", term_ids.tolist(), weights.tolist(), depth, among=among
             )
     return hits
 
 
 def make_results(
-    reader: IndexReader, asked: Asked, stages: StageHits, k: int
+    reader: IndexReader, asked: Asked, stages: StageHits, k: int, *, collapsed: bool
 ) -> tuple[Result, ...]:
+    """The best k chunks as results.
+
+    Args:
+        collapsed: a chunk that nearly repeats a higher one is left out, the next ones move up, and
+            the higher one names the documents that it stands for.
+    """
     hits = stages.fused if stages.reranked is None else stages.reranked
-    chunks = reader.chunks(hits.chunk_ids[:k].tolist())
+    taken = len(hits) if collapsed else k
+    chunks = reader.chunks(hits.chunk_ids[:taken].tolist())
+    stands_for: dict[int, list[str]] = {position: [] for position in range(len(chunks))}
+    if collapsed:
+        for position, first in enumerate(collapse([chunk.text for chunk in chunks])):
+            if first != position:
+                del stands_for[position]
+                stands_for[first].append(chunks[position].doc_id)
+    shown = list(stands_for.items())[:k]
     return tuple(
-        _result(rank, float(score), chunk, asked, stages.legs)
-        for rank, (score, chunk) in enumerate(zip(hits.scores[:k], chunks, strict=True), 1)
+        _result(rank, float(hits.scores[position]), chunks[position], tuple(repeats), asked, stages)
+        for rank, (position, repeats) in enumerate(shown, 1)
     )
 
 
 def _result(
-    rank: int, score: float, chunk: StoredChunk, asked: Asked, legs: Mapping[str, Hits]
+    rank: int,
+    score: float,
+    chunk: StoredChunk,
+    repeated_by: tuple[str, ...],
+    asked: Asked,
+    stages: StageHits,
 ) -> Result:
-    passage = highlight(chunk.text, asked.terms, asked.legs.lexical)
+    language = normalize_language(chunk.metadata.get("language"))
+    passage = highlight(
+        chunk.text,
+        asked.terms,
+        asked.legs.lexical,
+        language=language,
+        phrases=asked.query.phrases,
+    )
     line = chunk.line
     if line is not None and not chunk.single_line:
         line += chunk.text.count("\n", 0, passage.start)
     scores, ranks = {}, {}
-    for name, hits in legs.items():
+    for name, hits in stages.legs.items():
         (places,) = np.nonzero(hits.chunk_ids == chunk.chunk_id)
         if len(places):
             scores[name] = float(hits.scores[places[0]])
@@ -172,4 +218,5 @@ def _result(
         scores=scores,
         ranks=ranks,
         metadata=chunk.metadata,
+        repeated_by=repeated_by,
     )

@@ -24,6 +24,7 @@ from search_engine.index.store.stored import StoredDocument
 from search_engine.index.writer import IndexWriter
 from search_engine.legs import Legs, load_legs
 from search_engine.query_path import Asked, Clock, StageHits, make_results, retrieve
+from search_engine.query_syntax import parse_query
 from search_engine.rebuild import new_generation
 from search_engine.types import SearchResponse
 
@@ -126,6 +127,11 @@ class SearchEngine:
         return self._reader.generation.config
 
     @property
+    def folder(self) -> Path:
+        """Where the index is."""
+        return self._reader.folder
+
+    @property
     def document_count(self) -> int:
         """How many documents the index holds."""
         self._reader.refresh()
@@ -167,15 +173,18 @@ class SearchEngine:
         *,
         where: Mapping[str, object] | None = None,
         rerank: bool = True,
+        collapse: bool = False,
     ) -> SearchResponse:
         """The k best chunks for a question, from the newest commit.
 
         Args:
-            query: what a person typed; an empty one has no results.
+            query: what a person typed; an empty one has no results. `"quoted words"` must stand in
+                a chunk as they are, and `-word` must not; see query_syntax.
             k: how many results; fewer come back where fewer match.
             where: conditions on the metadata of documents, see filters; k results come back where
                 so many match.
             rerank: False leaves the cross-encoder out.
+            collapse: leave out chunks that nearly repeat a higher one.
 
         Raises:
             ConfigError: k is less than 1.
@@ -183,7 +192,7 @@ class SearchEngine:
         """
         if k < 1:
             raise ConfigError(f"k is how many results to return and must be 1 or more, not {k}")
-        asked = (query, k, where, rerank)
+        asked = (query, k, where, rerank, collapse)
         try:
             return self._search(*asked)
         except SnapshotGoneError:
@@ -191,7 +200,7 @@ class SearchEngine:
             return self._search(*asked)
 
     def _search(
-        self, query: str, k: int, where: Mapping[str, object] | None, rerank: bool
+        self, query: str, k: int, where: Mapping[str, object] | None, rerank: bool, collapse: bool
     ) -> SearchResponse:
         clock = Clock()
         with clock.stage("total"):
@@ -199,7 +208,7 @@ class SearchEngine:
             depth = max(k, asked.config.fusion.depth)
             stages = retrieve(self._reader, asked, depth=depth, rerank=rerank)
             with clock.stage("highlight"):
-                results = make_results(self._reader, asked, stages, k)
+                results = make_results(self._reader, asked, stages, k, collapsed=collapse)
         notes = (NO_RERANKER,) if rerank and asked.legs.reranker is None else ()
         return SearchResponse(
             query,
@@ -232,7 +241,7 @@ class SearchEngine:
     def _ask(self, query: str, where: Mapping[str, object] | None) -> Asked:
         condition = None if where is None else parse_filter(where)
         snapshot, legs = self._newest()
-        return Asked(query, condition, snapshot, legs)
+        return Asked(parse_query(query), condition, snapshot, legs)
 
     def doc_ids(self, chunk_ids: NDArray[np.int64]) -> list[str]:
         """The document of each chunk."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Metadata: TypeAlias = Mapping[str, str | int | float | bool | None]
-Markup: TypeAlias = Literal["plain", "markdown"]
+Markup: TypeAlias = str
 
 NO_METADATA: Metadata = MappingProxyType({})
 
@@ -25,7 +25,8 @@ class Document:
         text: the whole text; every offset of a chunk points into it.
         title: shown above a result and given to the encoders before the text.
         source: the path of the file it came from, as it was given.
-        markup: how `text` is written, which decides where it may be split.
+        markup: how `text` is written, which decides where it may be split: "plain", "markdown",
+            "rst", or "code/" and the name of a programming language.
         first_line: 1-based line of the source at which `text` begins; None where lines of the
             source mean nothing (PDF, HTML).
         single_line: the whole document stands on `first_line`, as a JSONL record does.
@@ -137,6 +138,8 @@ class Result:
         page, line: 1-based place in the source where the passage begins, where it has them.
         start, end: offsets of `text` in the document's text.
         scores, ranks: of this chunk in each leg that found it, by the leg's name.
+        repeated_by: documents whose chunks nearly repeat this one and were left out for it, where
+            that was asked for.
     """
 
     rank: int
@@ -155,6 +158,7 @@ class Result:
     scores: Mapping[str, float]
     ranks: Mapping[str, int]
     metadata: Metadata
+    repeated_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

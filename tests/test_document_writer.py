@@ -11,6 +11,7 @@ import pytest
 from search_engine.config import ChunkingConfig, Config
 from search_engine.document_writer import WriterCounts
 from search_engine.errors import ConfigError
+from search_engine.index.store.known_files import KnownFile
 from search_engine.search import SearchEngine
 from search_engine.types import Document
 
@@ -163,3 +164,83 @@ def test_ending_early_keeps_what_is_encoded(engine) -> None:
             writer.add(Document(f"d{number}", f"text {number}"))
         writer.commit_encoded()
     assert engine.chunk_count == 500
+
+
+ENGLISH = "The tide rises and falls twice a day, because the moon pulls at the sea."
+GERMAN = "Das Wasser steigt und fällt zweimal am Tag, weil der Mond am Meer zieht."
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "stored"),
+    [
+        (ENGLISH, None, "en"),
+        (GERMAN, None, "de"),
+        (GERMAN, "de-AT", "de"),
+        (GERMAN, "Deutsch", "de"),
+        # What was said counts, whatever the text looks like.
+        (GERMAN, "en", "en"),
+        (GERMAN, "Klingon", "Klingon"),
+        ("a1 b2", None, None),
+    ],
+)
+def test_the_language_is_that_which_was_said_or_else_the_detected_one(
+    text, given, stored, engine
+) -> None:
+    metadata = {} if given is None else {"language": given}
+    with engine.writer() as writer:
+        writer.add(Document("a", text, metadata=metadata))
+    (result,) = engine.search(text.split()[-1].strip(".")).results
+    assert result.metadata.get("language") == stored
+    # It is part of what is compared: the same document again is unchanged.
+    with engine.writer() as writer:
+        writer.add(Document("a", text, metadata=metadata))
+    assert writer.counts == WriterCounts(unchanged=1)
+
+
+def test_each_document_is_found_by_the_forms_of_its_own_language(engine) -> None:
+    with engine.writer() as writer:
+        writer.add(Document("en", "The houses were running out of water, and nobody was singing."))
+        writer.add(Document("de", "Die Häuser hatten kein Wasser mehr, und niemand hat gesungen."))
+        writer.add(Document("ja", "東京都の天気は晴れです。明日は雨が降るでしょう。"))
+    assert _found(engine, "house") == ["en"]
+    assert _found(engine, "runs") == ["en"]
+    assert _found(engine, "Haus Häusern") == ["de"]
+    assert _found(engine, "天気") == ["ja"]
+    assert _found(engine, "京都") == ["ja"]
+
+
+def test_texts_that_are_there_are_not_encoded_again(engine) -> None:
+    with engine.writer() as writer:
+        writer.add(Document("a", ENGLISH))
+        writer.add(Document("b", ENGLISH))
+    assert (writer.counts.encoded, writer.counts.reused, writer.counts.chunks) == (1, 1, 2)
+    with engine.writer() as writer:
+        writer.add(Document("a", ENGLISH, metadata={"new": True}))
+        writer.add(Document("c", f"{ENGLISH} And more of it."))
+    assert (writer.counts.encoded, writer.counts.reused, writer.counts.chunks) == (1, 1, 2)
+
+
+def _known(place: Path) -> KnownFile:
+    return KnownFile("docs", place.name, 1, 2, "hash", 1, (("a fault", 3), ("another", None)), 4)
+
+
+def test_a_file_is_known_once_its_documents_are_committed(engine, tmp_path) -> None:
+    with engine.writer() as writer:
+        root = writer.root(tmp_path / "docs", settings={"hidden": True})
+        assert (root.root_id, dict(root.settings)) == ("docs", {"hidden": True})
+        writer.add(Document("docs/a.txt", "alpha"))
+        writer.know_file(_known(tmp_path / "a.txt"))
+        # Ended early: the document was not encoded, so its file is not known either.
+        writer.commit_encoded()
+        assert writer.known_files("docs") == {}
+        writer.add(Document("docs/a.txt", "alpha"))
+        writer.know_file(_known(tmp_path / "a.txt"))
+        writer.commit()
+        assert writer.known_files("docs") == {"a.txt": _known(tmp_path / "a.txt")}
+        writer.forget_file("docs", "a.txt")
+        assert writer.known_files("docs") != {}
+    with engine.writer() as writer:
+        assert writer.known_files("docs") == {}
+        assert dict(writer.root(tmp_path / "docs").settings) == {"hidden": True}
+        assert writer.documents_of_file("docs", "a.txt") == ["docs/a.txt"]
+        assert (writer.document_count_below("docs"), writer.document_count_below("doc")) == (1, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,24 @@ def test_without_a_shared_word_it_is_the_beginning() -> None:
     passage, words = _marked("First sentence. " * 60, "unrelated")
     assert passage.startswith("First sentence.") and len(passage) <= PASSAGE_CHARACTERS
     assert words == []
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "query", "words"),
+    [
+        ("de", "Die Häuser sind alt. Ein Haus ist neu.", "haus", ["Häuser", "Haus"]),
+        ("en", "Die Häuser sind alt. Ein Haus ist neu.", "häuser", ["Häuser"]),
+        ("ja", "FastAPIで日本語を使う。", "日本語 api", ["API", "日本語"]),
+        ("en", "Set --storage.tsdb.path now; a path.", "--storage.tsdb.path", None),
+        (None, "Gro\u0308ße und größe", "GRÖßE", ["Gro\u0308ße", "größe"]),
+    ],
+)
+def test_words_are_marked_in_the_language_of_the_text(language, text, query, words) -> None:
+    analyzer = Analyzer("auto")
+    terms = frozenset(analyzer.query_terms(query, {language}))
+    found = highlight(text, terms, analyzer, language=language)
+    marked = [found.text[first:last] for first, last in found.spans]
+    assert marked == (words or ["storage.tsdb.path", "path"])
 
 
 @given(text=st.text(max_size=900), query=st.text(max_size=40))

@@ -12,13 +12,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # Row by row as in docs/architecture.md; a part imports from rows above its own only.
 ROWS = (
-    {"types", "errors", "quantization"},
-    {"config", "registry", "filters", "filter_syntax"},
+    {"types", "errors", "quantization", "scripts"},
+    {"config", "registry", "filters", "filter_syntax", "query_syntax", "phrases"}
+    | {"near_duplicates"},
     {"encoders", "ingest", "index", "fusion"},
-    {"rerank", "explain", "legs"},
+    {"rerank", "explain", "legs", "narrowing", "collapse"},
     {"document_writer", "rebuild", "query_path"},
     {"search", "doctor"},
-    {"evaluation"},
+    {"evaluation", "sync"},
     {"app"},
     {"cli"},
 )

@@ -6,6 +6,7 @@ import typer
 
 from search_engine.cli.backup_command import backup, restore
 from search_engine.cli.compact_command import compact
+from search_engine.cli.dedupe_command import dedupe
 from search_engine.cli.delete_command import delete
 from search_engine.cli.demo_command import demo
 from search_engine.cli.doctor_command import doctor
@@ -15,6 +16,7 @@ from search_engine.cli.index_command import index
 from search_engine.cli.info_command import info
 from search_engine.cli.list_command import list_
 from search_engine.cli.query_command import query
+from search_engine.cli.sync_command import sync
 from search_engine.cli.ui_command import ui
 
 app = typer.Typer(
@@ -26,11 +28,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(index)
+app.command()(sync)
 app.command()(query)
 app.command()(evaluate)
 app.command()(info)
 app.command(name="list")(list_)
 app.command()(delete)
+app.command()(dedupe)
 app.command()(compact)
 app.command()(doctor)
 app.command()(backup)

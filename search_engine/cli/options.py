@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -9,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from search_engine.config import Compute
+    from search_engine.ingest.settings import RootSettings
 
 
 def _require_name(value: str) -> str:
@@ -87,6 +89,35 @@ KindOption: TypeAlias = Annotated[
 PrecisionOption: TypeAlias = Annotated[
     Precision | None, typer.Option(help="How dense vectors are stored (new indexes only).")
 ]
+ModelOption: TypeAlias = Annotated[
+    str | None, typer.Option(help="Bi-encoder, a name or a folder (new indexes only).")
+]
+SpladeOption: TypeAlias = Annotated[
+    str | None, typer.Option(help="Also index by this SPLADE model (new indexes only).")
+]
+RerankerOption: TypeAlias = Annotated[
+    str | None, typer.Option(help="Rerank by this cross-encoder (new indexes only).")
+]
+NewChunkingOption: TypeAlias = Annotated[
+    Chunking | None, typer.Option(help="Cut documents, or leave them whole (new indexes only).")
+]
+FieldsOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What a field of JSONL, CSV or Parquet records is: text=body, title=subject+kind, "
+        "id=key. Remembered for the folder."
+    ),
+]
+HiddenOption: TypeAlias = Annotated[
+    bool | None, typer.Option(help="Take hidden files too. Remembered for the folder.")
+]
+OcrOption: TypeAlias = Annotated[
+    bool | None,
+    typer.Option(
+        help="Recognise text in scanned PDF files and images, by tesseract. Remembered for the "
+        "folder."
+    ),
+]
 WhereOption: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
@@ -100,6 +131,20 @@ DeviceOption: TypeAlias = Annotated[
 ChunkingOption: TypeAlias = Annotated[
     Chunking, typer.Option(help="Cut documents where they may be cut, or leave them whole.")
 ]
+
+
+def changed_reading(
+    fields: list[str] | None, *, hidden: bool | None, ocr: bool | None
+) -> Callable[[RootSettings], RootSettings]:
+    """What the options make of the settings that a folder's files are read with.
+
+    Raises:
+        ConfigError: a field is not given as it must be.
+    """
+    from search_engine.ingest.records import parse_mapping
+
+    mapping = parse_mapping(fields) if fields else None
+    return lambda before: before.changed(fields=mapping, hidden=hidden, ocr=ocr)
 
 
 def conditions(where: list[str] | None) -> dict[str, object] | None:

@@ -49,7 +49,7 @@ class IndexingProgress:
         """The writer has come so far."""
         share = self._share_read
         total = counts.chunks / share if share else None
-        self._progress.update(self._task, completed=counts.encoded, total=total)
+        self._progress.update(self._task, completed=counts.encoded + counts.reused, total=total)
 
 
 @contextmanager

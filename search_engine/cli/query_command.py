@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,11 +31,18 @@ if TYPE_CHECKING:
 def query(
     index: IndexOption,
     question: Annotated[
-        str | None, typer.Argument(help="The question; without one, a prompt opens.")
+        str | None,
+        typer.Argument(
+            help='The question; without one, a prompt opens. "quoted words" must stand in a '
+            "result, -word must not."
+        ),
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many results.")] = 10,
     where: WhereOption = None,
     rerank: Annotated[bool, typer.Option(help="Rerank by the index's cross-encoder.")] = True,
+    collapse: Annotated[
+        bool, typer.Option("--collapse", help="Leave out what nearly repeats a higher result.")
+    ] = False,
     backend: BackendOption = Backend.AUTO,
     dtype: DtypeOption = Dtype.AUTO,
     device: DeviceOption = None,
@@ -48,14 +56,17 @@ def query(
     condition = conditions(where)
     options = compute(backend, dtype, device=device, offline=offline)
     with SearchEngine.open(folder, compute=options) as engine:
+        ask = partial(
+            _answer, engine, k=k, where=condition, rerank=rerank, collapse=collapse, as_json=as_json
+        )
         if question is not None:
-            notes = _answer(engine, question, k, condition, rerank=rerank, as_json=as_json)
+            notes = ask(question)
             _print_notes(notes, as_json=as_json)
             return
         told: tuple[str, ...] = ()
         while (line := _ask()) is not None:
             if line.strip():
-                notes = _answer(engine, line, k, condition, rerank=rerank, as_json=as_json)
+                notes = ask(line)
                 if notes != told:
                     _print_notes(notes, as_json=as_json)
                 told = notes
@@ -81,10 +92,11 @@ def _ask() -> str | None:
 def _answer(
     engine: SearchEngine,
     question: str,
+    *,
     k: int,
     where: dict[str, object] | None,
-    *,
     rerank: bool,
+    collapse: bool,
     as_json: bool,
 ) -> tuple[str, ...]:
     """Ask, print the answer, and return the notes that came with it."""
@@ -94,7 +106,7 @@ def _answer(
 
     # What a terminal of another encoding typed is no text; U+FFFD stands where it was.
     question = question.encode("utf-8", "replace").decode()
-    response = engine.search(question, k, where=where, rerank=rerank)
+    response = engine.search(question, k, where=where, rerank=rerank, collapse=collapse)
     if as_json:
         typer.echo(json.dumps(results.as_json(response), ensure_ascii=False))
     else:

@@ -45,6 +45,7 @@ def _result_as_json(result: Result) -> dict[str, Any]:
         "scores": dict(result.scores),
         "ranks": dict(result.ranks),
         "metadata": dict(result.metadata),
+        "repeated_by": list(result.repeated_by),
     }
 
 
@@ -80,6 +81,10 @@ def _print_result(console: Console, result: Result) -> None:
         f"{leg} {score:.3f} (rank {result.ranks[leg]})" for leg, score in result.scores.items()
     )
     console.print(_indented(Text(legs, style="dim")))
+    if result.repeated_by:
+        console.print(
+            Text(f"    also in: {printable_line(', '.join(result.repeated_by))}", style="dim")
+        )
     console.print()
 
 

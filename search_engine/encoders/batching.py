@@ -17,11 +17,13 @@ class TokenizedText:
         ids: token ids, special tokens included; at least one.
         type_ids: which text of a pair each token belongs to.
         skipped: how many tokens at the start (the prompt) are left out of the pooling.
+        unknown: whether more than a fiftieth of the tokens are words that the vocabulary lacks.
     """
 
     ids: Sequence[int]
     type_ids: Sequence[int]
     skipped: int = 0
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)

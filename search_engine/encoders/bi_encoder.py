@@ -78,6 +78,15 @@ class BiEncoder:
         """How many texts this encoder has cut at `max_tokens` so far."""
         return self._inference.tokenizer.truncated
 
+    @property
+    def unknown_texts(self) -> int:
+        """How many texts so far had too many words that the tokenizer does not know.
+
+        Such words are more than a fiftieth of its tokens. All of them are the same to the encoder,
+        so that the vector says little of the text.
+        """
+        return self._inference.tokenizer.unknown
+
     def encode(
         self,
         texts: Sequence[str],
@@ -85,6 +94,7 @@ class BiEncoder:
         prompt_name: str | None = None,
         prompt: str | None = None,
         on_batch: Callable[[int], None] | None = None,
+        on_unknown: Callable[[int], None] | None = None,
     ) -> NDArray[np.float32]:
         """One vector per text, float32 [n, dimension], in the order of the texts.
 
@@ -92,13 +102,14 @@ class BiEncoder:
             prompt_name: of a prompt of the checkpoint; None is its default prompt, if any.
             prompt: put before each text as it is, instead of a prompt of the checkpoint.
             on_batch: called with the number of texts that each finished batch had.
+            on_unknown: called with the position of each text that `unknown_texts` counts.
 
         Raises:
             ConfigError: the checkpoint has no prompt of that name.
         """
         before = prompt if prompt is not None else self._prompt_named(prompt_name)
         vectors = np.empty((len(texts), self.dimension), np.float32)
-        for positions, outputs in self._inference.run(texts, prompt=before):
+        for positions, outputs in self._inference.run(texts, prompt=before, on_unknown=on_unknown):
             vectors[positions] = outputs
             if on_batch is not None:
                 on_batch(len(positions))
@@ -111,10 +122,14 @@ class BiEncoder:
         return self.encode(texts, prompt_name="query", on_batch=on_batch)
 
     def encode_document(
-        self, texts: Sequence[str], *, on_batch: Callable[[int], None] | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        on_batch: Callable[[int], None] | None = None,
+        on_unknown: Callable[[int], None] | None = None,
     ) -> NDArray[np.float32]:
         """Vectors of documents, float32 [n, dimension], with the prompt "document" if any."""
-        return self.encode(texts, prompt_name="document", on_batch=on_batch)
+        return self.encode(texts, prompt_name="document", on_batch=on_batch, on_unknown=on_unknown)
 
     def save(self, folder: str | Path) -> None:
         """Write the checkpoint, in float32, where Sentence Transformers and we can load it.

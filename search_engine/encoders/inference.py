@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,13 +56,19 @@ class Inference:
         self._token_budget = token_budget
 
     def run(
-        self, texts: Sequence[str] | Sequence[tuple[str, str]], *, prompt: str = ""
+        self,
+        texts: Sequence[str] | Sequence[tuple[str, str]],
+        *,
+        prompt: str = "",
+        on_unknown: Callable[[int], None] | None = None,
     ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
         """Outputs batch by batch, in whatever order they are finished.
 
         Args:
             texts: texts, or pairs of texts.
             prompt: put before each text as it is.
+            on_unknown: called with the position of each text that has too many words which the
+                tokenizer does not know.
 
         Yields:
             positions intp [b] in `texts`, and their outputs float32 [b, width].
@@ -74,6 +80,10 @@ class Inference:
             if prompt:
                 window = [f"{prompt}{text}" for text in window]
             tokenized = self.tokenizer.tokenize(window, skipped=skipped)
+            if on_unknown is not None:
+                for position, text in enumerate(tokenized, start):
+                    if text.unknown:
+                        on_unknown(position)
             batches = [
                 self._pad(tokenized, positions)
                 for positions in plan_batches(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,9 @@ from search_engine.index.generations.generation import Generation
 from search_engine.index.segments.encoded import EncodedDocument
 from search_engine.index.segments.new_segment import NewSegment
 from search_engine.index.store.database import write_transaction
+from search_engine.index.store.known_files import KnownFile, write_known_files
 from search_engine.index.store.schema import read_config, write_config
+from search_engine.index.store.signatures import insert_signatures
 from search_engine.types import Chunk, Document
 
 
@@ -42,11 +44,15 @@ def commit_documents(
     *,
     added: Sequence[EncodedDocument],
     deleted: Iterable[str],
+    files: Mapping[tuple[str, str], KnownFile | None],
     segment: NewSegment | None,
 ) -> None:
     """Insert the documents, their chunks and the segment; end what they replace.
 
     The documents' chunks end in every generation.
+
+    Args:
+        files: what is known from now on of the files that the documents came from.
     """
     gone = json.dumps([*deleted, *(each.document.doc_id for each in added)])
     with write_transaction(db):
@@ -68,6 +74,15 @@ def commit_documents(
             _document_rows(added, numbers),
         )
         write_config(db, "next_document_id", str(numbers.document_id + len(added)))
+        insert_signatures(
+            db,
+            [
+                (document_id, each.signature)
+                for document_id, each in enumerate(added, numbers.document_id)
+                if each.signature is not None
+            ],
+        )
+        write_known_files(db, files)
         _insert_chunks(db, numbers, generation, list(enumerate(added, numbers.document_id)))
         _insert_segment(db, numbers.commit, generation, segment)
 
@@ -165,7 +180,7 @@ def _insert_chunks(
 ) -> None:
     db.conn.executemany(
         'INSERT INTO chunks (chunk_id, document_id, generation_id, start, "end", headings, '
-        "line, born) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "line, born, text_hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         _chunk_rows(encoded, numbers, generation),
     )
 
@@ -195,7 +210,8 @@ def _chunk_rows(
     chunk_id = numbers.chunk_id
     for document_id, each in encoded:
         lines = _lines(each.document, each.chunks)
-        for chunk, line in zip(each.chunks, lines, strict=True):
+        hashes: Sequence[bytes | None] = each.text_hashes or [None] * len(each.chunks)
+        for chunk, line, text_hash in zip(each.chunks, lines, hashes, strict=True):
             yield (
                 chunk_id,
                 document_id,
@@ -205,6 +221,7 @@ def _chunk_rows(
                 json.dumps(chunk.headings),
                 line,
                 numbers.commit,
+                text_hash,
             )
             chunk_id += 1
 

@@ -63,6 +63,12 @@ class Snapshot:
         return sum(live.chunk_count for live in self.segments)
 
     @cached_property
+    def languages(self) -> frozenset[str | None]:
+        """What chunks say of their language; None among them where one says nothing."""
+        texts = (live.segment.columns.texts("language") for live in self.segments)
+        return frozenset[str | None]().union(*texts)
+
+    @cached_property
     def metadata_keys(self) -> frozenset[str]:
         """The names of all metadata that chunks have."""
         return frozenset().union(*(live.segment.columns.keys() for live in self.segments))
@@ -83,8 +89,40 @@ class Snapshot:
                 self._filtered.popitem(last=False)
         return allowed
 
+    def holding(self, term_ids: Sequence[int]) -> NDArray[np.bool_]:
+        """Which chunks, by position, hold any of some terms of BM25: bool [size]."""
+        held = np.zeros(self._size, np.bool_)
+        if self._size:
+            for positions, _ in self._live_postings("bm25", term_ids):
+                held[positions] = True
+        return held
+
+    def picking(self, picked: NDArray[np.bool_]) -> list[LiveSegment]:
+        """The segments with those chunks alone alive that are picked.
+
+        Args:
+            picked: bool [size], by position.
+        """
+        return [
+            live.among(picked[first : first + len(live.segment.chunk_ids)])
+            for live, first in zip(self.segments, self._starts, strict=True)
+        ]
+
+    def alive(self, among: Sequence[LiveSegment] | None = None) -> NDArray[np.bool_]:
+        """Which chunks, by position, are alive in these segments, or in all: bool [size]."""
+        alive = self._alive if among is None else _alive_all(among)
+        return np.ones(self._size, np.bool_) if alive is None else alive.copy()
+
+    def chunk_ids(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The chunks at positions."""
+        return self._chunk_ids[positions]
+
     def search_dense(
-        self, query: NDArray[np.float32], depth: int, *, where: Filter | None = None
+        self,
+        query: NDArray[np.float32],
+        depth: int,
+        *,
+        among: Sequence[LiveSegment] | None = None,
     ) -> Hits:
         """The best chunks by the dense index, for a query vector float32 [dim].
 
@@ -93,11 +131,12 @@ class Snapshot:
         the vectors are split into segments.
 
         Args:
-            where: only chunks that it lets through; as many as `depth` are found if there are.
+            among: these segments with some of their chunks; as many as `depth` are found if there
+                are.
         """
         similarity = str(self.generation.similarity)
         query = prepare_vectors(query.reshape(1, -1), similarity)[0]
-        segments = self.segments if where is None else self.allowing(where)
+        segments = self.segments if among is None else among
         found = self._search_side_by_side(segments, query, depth)
         scores = np.concatenate([np.empty(0, np.float32), *(scores for _, _, scores in found)])
         threshold = -math.inf
@@ -147,7 +186,7 @@ class Snapshot:
         depth: int,
         config: BM25Config,
         *,
-        where: Filter | None = None,
+        among: Sequence[LiveSegment] | None = None,
     ) -> Hits:
         """The best chunks by BM25, for how often the query has each term.
 
@@ -161,7 +200,7 @@ class Snapshot:
         and without the constant factor k1 + 1, which does not change the order.
 
         Args:
-            where: only chunks that it lets through. The statistics are those of all chunks.
+            among: these segments with some of their chunks. The statistics are those of all chunks.
         """
         scores = np.zeros(self._size, np.float32)
         if self._size:
@@ -173,7 +212,7 @@ class Snapshot:
                 frequency = tf.astype(np.float32)
                 impacts = frequency / (frequency + norms[positions])
                 scores[positions] += np.float32(count * idf) * impacts
-        return self._best(scores, depth, where)
+        return self._best(scores, depth, among)
 
     def search_impacts(
         self,
@@ -182,19 +221,19 @@ class Snapshot:
         weights: Sequence[float],
         depth: int,
         *,
-        where: Filter | None = None,
+        among: Sequence[LiveSegment] | None = None,
     ) -> Hits:
         """The best chunks by the inner product with a sparse query vector.
 
         Args:
-            where: only chunks that it lets through.
+            among: these segments with some of their chunks.
         """
         scores = np.zeros(self._size, np.float32)
         if self._size:
             postings = self._live_postings(leg, term_ids)
             for weight, (positions, impacts) in zip(weights, postings, strict=True):
                 scores[positions] += np.float32(weight) * impacts
-        return self._best(scores, depth, where)
+        return self._best(scores, depth, among)
 
     def _live_postings(
         self, leg: str, term_ids: Sequence[int]
@@ -225,10 +264,12 @@ class Snapshot:
                 positions, weight = positions[alive], weight[alive]
             yield positions, weight
 
-    def _best(self, scores: NDArray[np.float32], depth: int, where: Filter | None) -> Hits:
+    def _best(
+        self, scores: NDArray[np.float32], depth: int, among: Sequence[LiveSegment] | None
+    ) -> Hits:
         """The best positive scores; everything that ties with the last is looked at."""
-        if where is not None and len(scores):
-            allowed = _alive_all(self.allowing(where))
+        if among is not None and len(scores):
+            allowed = _alive_all(among)
             if allowed is not None:
                 scores *= allowed
         last = np.finfo(np.float32).tiny

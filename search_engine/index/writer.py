@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from search_engine.index.segments.encoded import EncodedDocument, check_encoded,
 from search_engine.index.segments.merger import SegmentMerger
 from search_engine.index.segments.new_segment import write_segment
 from search_engine.index.segments.removal import remove_unseen
+from search_engine.index.segments.reuse import StoredEncoding, StoredEncodings
 from search_engine.index.store.database import (
     Database,
     check_writable,
@@ -22,7 +23,14 @@ from search_engine.index.store.database import (
     sqlite_errors,
     write_transaction,
 )
+from search_engine.index.store.known_files import (
+    KnownFile,
+    document_count_below,
+    documents_of_file,
+    known_files,
+)
 from search_engine.index.store.lock import write_lock
+from search_engine.index.store.roots import Root, Settings, store_root, stored_roots
 
 COMMIT_CHUNKS = 2_000
 COMMIT_SECONDS = 15.0
@@ -67,8 +75,10 @@ class IndexWriter:
             self._database.close()
             raise
         self._merger = SegmentMerger(folder, self._database, lock_timeout=lock_timeout)
+        self._encodings = StoredEncodings(folder, self._database, self._generation_id)
         self._added: dict[str, EncodedDocument] = {}
         self._deleted: set[str] = set()
+        self._files: dict[tuple[str, str], KnownFile | None] = {}
         self._pending_chunks = 0
         self._last_commit = time.monotonic()
 
@@ -91,21 +101,47 @@ class IndexWriter:
         """Forget what was not committed."""
         self._database.close()
 
-    def root_id(self, path: Path) -> str:
-        """The id of a root folder, the same on every call: its name, numbered if that is taken."""
-        db = self._database.here
-        with self._locked(), write_transaction(db):
-            known = dict(db.execute("SELECT path, root_id FROM roots").fetchall())
-            place = str(path)
-            if place not in known:
-                name = path.name or "root"
-                taken = set(known.values())
-                number = 1
-                while (root_id := name if number == 1 else f"{name}-{number}") in taken:
-                    number += 1
-                db.execute("INSERT INTO roots (root_id, path) VALUES (?, ?)", [root_id, place])
-                return root_id
-            return str(known[place])
+    def root(self, path: Path, *, settings: Settings | None = None) -> Root:
+        """The root at a folder, made where it is new.
+
+        Args:
+            settings: how its files are read, remembered from now on; None leaves what is
+                remembered.
+        """
+        with self._locked(), write_transaction(self._database.here):
+            return store_root(self._database.here, path, settings)
+
+    def roots(self) -> dict[Path, Root]:
+        """All roots, by their paths."""
+        with sqlite_errors(self.folder):
+            return stored_roots(self._database.here)
+
+    def known_files(self, root_id: str) -> dict[str, KnownFile]:
+        """The files that were read below a root, by their paths below it."""
+        with sqlite_errors(self.folder):
+            return known_files(self._database.here, root_id)
+
+    def stored_encodings(self, hashes: Sequence[bytes]) -> dict[bytes, StoredEncoding]:
+        """What the generation stores of texts, by the hashes of what the encoders saw."""
+        return self._encodings.find(hashes)
+
+    def documents_of_file(self, root_id: str, relative: str) -> list[str]:
+        """The ids of the committed documents of a file."""
+        with sqlite_errors(self.folder):
+            return documents_of_file(self._database.here, root_id, relative)
+
+    def document_count_below(self, root_id: str) -> int:
+        """How many committed documents lie below a root."""
+        with sqlite_errors(self.folder):
+            return document_count_below(self._database.here, root_id)
+
+    def know_file(self, file: KnownFile) -> None:
+        """Remember, in the next commit, a file whose documents were all added or deleted."""
+        self._files[file.root_id, file.relative] = file
+
+    def forget_file(self, root_id: str, relative: str) -> None:
+        """Forget a file in the next commit."""
+        self._files[root_id, relative] = None
 
     def content_hash(self, doc_id: str) -> str | None:
         """The content hash of a document that is there or waits for the commit, else None.
@@ -185,10 +221,10 @@ class IndexWriter:
             OSError: the disk is full or broken. What was committed before is untouched, and what
                 is waiting still waits.
         """
-        if self._added or self._deleted:
+        if self._added or self._deleted or self._files:
             with self._locked():
                 self._commit()
-            self._added, self._deleted, self._pending_chunks = {}, set(), 0
+            self._added, self._deleted, self._files, self._pending_chunks = {}, set(), {}, 0
             with sqlite_errors(self.folder):
                 limit_log(self._database)
             self._merger.merge_as_needed(self.generation.generation_id)
@@ -211,7 +247,13 @@ class IndexWriter:
         # Where this fails, the segment's folder stays behind: whether the transaction came to be is
         # for the database to say, and `remove_unseen` asks it.
         commit_documents(
-            db, numbers, self.generation, added=added, deleted=self._deleted, segment=segment
+            db,
+            numbers,
+            self.generation,
+            added=added,
+            deleted=self._deleted,
+            files=self._files,
+            segment=segment,
         )
 
     def _check_generation(self) -> None:

@@ -1,20 +1,21 @@
-"""Files and folders that a person names, and the documents in them."""
+"""The files to read in the files and folders that a person names."""
 
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from search_engine.errors import ReadError
-from search_engine.ingest.readers import Reading, find_extension, readers
-from search_engine.types import Document
-
-_BEIR_CORPORA = ("corpus.jsonl", "corpus.jsonl.gz")
-_BEIR_QUESTIONS = frozenset({"queries.jsonl", "queries.jsonl.gz", *_BEIR_CORPORA})
+from search_engine.ingest.folder_layout import FolderLayout
+from search_engine.ingest.ignore import IGNORE_FILES, IgnoreRules
+from search_engine.ingest.problems import describe
+from search_engine.ingest.readers import find_extension, known_extensions
+from search_engine.ingest.settings import RootSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,11 @@ class SourceFile:
     Attributes:
         path: resolved, to open.
         given: the path as the user would recognise it: the given root joined with the path below.
-        root: the resolved folder that was given; the parent folder of a file given directly.
+        root: the resolved folder that it belongs to: the one that was given, the parent folder of a
+            file given directly, or a known root that either lies in.
         relative: POSIX path below the root.
         size: in bytes.
+        modified_ns: time of modification, in nanoseconds since 1970.
     """
 
     path: Path
@@ -34,6 +37,7 @@ class SourceFile:
     root: Path
     relative: str
     size: int
+    modified_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,90 +48,152 @@ class FoundFiles:
         files: those that have a reader, by `given`.
         problems: what was given and cannot be read: a path that is missing, a folder without a
             file that has a reader, a folder that may not be listed, a file without a reader.
-        skipped: extension -> number of files in folders that were passed over, because their type
-            has no reader or because they lie beside the corpus of a BEIR data set.
+        skipped: files in folders that were passed over, because their type has no reader.
+        ignored: how many were left out because a rule says so, they are hidden, or they belong to
+            a data set that is read by another file.
+        listed: root -> paths of the folders below it that were looked into.
+        unlisted: root -> paths below it of which nothing is known: a folder that cannot be listed,
+            a link that leads nowhere, a folder that was given and is empty, as the place is where
+            a disk is not mounted.
     """
 
     files: tuple[SourceFile, ...]
     problems: tuple[ReadError, ...]
-    skipped: Mapping[str, int]
+    skipped: tuple[str, ...]
+    ignored: int
+    listed: Mapping[Path, frozenset[PurePosixPath]]
+    unlisted: Mapping[Path, frozenset[PurePosixPath]]
+
+    @property
+    def skipped_types(self) -> Mapping[str, int]:
+        """Extension -> how many files were passed over."""
+        counts = Counter(PurePosixPath(name).suffix.lower() for name in self.skipped)
+        return MappingProxyType(dict(sorted(counts.items())))
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One document of a file, or what is wrong with a part of it: exactly one of the two.
+def find_files(
+    paths: Sequence[str | Path],
+    *,
+    settings_of: Callable[[Path], RootSettings] = lambda _: RootSettings(),
+    roots: Collection[Path] = (),
+) -> FoundFiles:
+    """The files to read in the files and folders given; only ignore files are opened.
 
-    Attributes:
-        bytes_read: how far into the file this is, in bytes on disk.
+    Hidden files and folders are left out, unless given themselves or asked for, and so is what the
+    ignore files of a root and of the folders below it name. Links are followed once. A file that is
+    reached twice is taken once, under its own name rather than a link's. In a folder in the BEIR
+    layout (it has `corpus.jsonl` or `corpus.jsonl.gz`) only the corpus is taken, and of a data set
+    saved by `datasets` only the Arrow files; of an index of ours nothing.
+
+    Args:
+        settings_of: how the files below a root are found.
+        roots: resolved folders known from before; what lies in one belongs to it, even if a folder
+            below it was given.
     """
-
-    file: SourceFile
-    document: Document | None
-    problem: ReadError | None
-    bytes_read: int
-
-
-def find_files(paths: Sequence[str | Path]) -> FoundFiles:
-    """The files to read in the files and folders given; nothing is opened.
-
-    Hidden files and folders are left out, unless given themselves. Links are followed once. A
-    file that is reached twice is taken once, under its own name rather than a link's. In a folder
-    in the BEIR layout (it has `corpus.jsonl` or `corpus.jsonl.gz`) only the corpus is taken.
-    """
-    search = _Search()
+    search = _Search(settings_of, roots)
     for path in paths:
         search.add(Path(path))
     return FoundFiles(
         files=tuple(sorted(search.files.values(), key=lambda file: file.given)),
         problems=tuple(search.problems),
-        skipped=MappingProxyType(dict(sorted(search.skipped.items()))),
+        skipped=tuple(sorted(search.skipped)),
+        ignored=search.ignored,
+        listed=_freeze(search.listed),
+        unlisted=_freeze(search.unlisted),
     )
+
+
+def _freeze(places: Mapping[Path, set[PurePosixPath]]) -> Mapping[Path, frozenset[PurePosixPath]]:
+    return MappingProxyType({root: frozenset(below) for root, below in places.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """One folder or file that was given, as a part of its root."""
+
+    given: Path
+    start: PurePosixPath
+    root: Path
+    settings: RootSettings
+    rules: IgnoreRules
+
+    def name(self, place: PurePosixPath) -> Path:
+        """A path below the root, as the user would recognise it."""
+        return self.given / place.relative_to(self.start)
 
 
 class _Search:
     """The state of one `find_files`: what was found and where it has been."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, settings_of: Callable[[Path], RootSettings], roots: Collection[Path]
+    ) -> None:
         self.files: dict[Path, SourceFile] = {}
         self.problems: list[ReadError] = []
-        self.skipped: Counter[str] = Counter()
+        self.skipped: list[str] = []
+        self.ignored = 0
+        self.listed: dict[Path, set[PurePosixPath]] = {}
+        self.unlisted: dict[Path, set[PurePosixPath]] = {}
+        self._settings_of = settings_of
+        self._roots = frozenset(roots)
         self._folders: set[Path] = set()
+        # Entries that are no folders.
+        self._seen = 0
 
     def add(self, given: Path) -> None:
         """Take a file or a folder that the user named."""
         try:
             path = given.resolve(strict=True)
+            mode = path.stat().st_mode
         except FileNotFoundError:
             self._report(given, "does not exist; check the spelling")
-        except (OSError, RuntimeError) as error:
-            self._report(given, _say(error))
-        else:
-            if path.is_dir():
-                self._add_folder(given, path)
-            elif not path.is_file():
-                self._report(given, "is neither a file nor a folder")
-            elif find_extension(given.name) is None:
-                what = given.suffix.lower() or "files without an extension"
-                known = ", ".join(readers.names())
-                self._report(given, f"there is no reader for {what}; there are for {known}")
-            else:
-                self._take(path, given, path.parent, given.name)
-
-    def _add_folder(self, given: Path, root: Path) -> None:
-        if root in self._folders:
             return
-        known, problems = len(self.files), len(self.problems)
+        except (OSError, RuntimeError) as error:
+            self._report(given, describe(error))
+            return
+        if stat.S_ISDIR(mode):
+            self._add_folder(self._tree(given, path, path))
+            return
+        tree = self._tree(given, path, path.parent)
+        ocr = tree.settings.ocr
+        if not stat.S_ISREG(mode):
+            self._report(given, "is neither a file nor a folder")
+        elif find_extension(given.name, ocr=ocr) is None:
+            what = given.suffix.lower() or "files without an extension"
+            known = ", ".join(known_extensions(ocr=ocr))
+            self._report(given, f"there is no reader for {what}; there are for {known}")
+        else:
+            self._take(path, tree.start, tree)
+
+    def _tree(self, given: Path, path: Path, folder: Path) -> _Tree:
+        """A path that was given, placed below the outermost known root that it lies in."""
+        around = [above for above in (folder, *folder.parents) if above in self._roots]
+        root = around[-1] if around else folder
+        # A file given by the name of a link keeps that name, which says more than its target's.
+        name = path.name if around or path.is_dir() else given.name
+        start = PurePosixPath((path.parent / name).relative_to(root).as_posix())
+        if path == root:
+            start = PurePosixPath()
+        return _Tree(given, start, root, self._settings_of(root), IgnoreRules(root))
+
+    def _add_folder(self, tree: _Tree) -> None:
+        folder = tree.root / tree.start
+        if folder in self._folders:
+            return
+        known, problems, seen = len(self.files), len(self.problems), self._seen
         # Links wait until everything that lies here itself is known, so that a file is taken
         # under its own name and a link back up finds its goal already visited.
-        links: list[Path] = []
-        self._walk(root, PurePosixPath(), given, root, links)
+        links: list[PurePosixPath] = []
+        self._walk(folder, tree.start, tree, links)
         while links:
-            self._follow(links.pop(0), given, root, links)
+            self._follow(links.pop(0), tree, links)
         if len(self.files) == known and len(self.problems) == problems:
-            self._report(given, "has no file in it that there is a reader for")
+            self._report(tree.given, "has no file in it that there is a reader for")
+        if self._seen == seen:
+            self._list(self.unlisted, tree, tree.start)
 
     def _walk(
-        self, folder: Path, below: PurePosixPath, given: Path, root: Path, links: list[Path]
+        self, folder: Path, below: PurePosixPath, tree: _Tree, links: list[PurePosixPath]
     ) -> None:
         pending = [(folder, below)]
         while pending:
@@ -138,149 +204,96 @@ class _Search:
             try:
                 with os.scandir(folder) as scan:
                     entries = sorted(scan, key=lambda entry: entry.name)
-                    visible = [entry for entry in entries if not entry.name.startswith(".")]
-                    corpus = _find_corpus(folder)
-                    for entry in visible:
-                        place = below / entry.name
-                        if corpus is not None and entry.name == "qrels":
-                            continue
-                        if entry.is_symlink():
-                            links.append(root / place)
-                        elif entry.is_dir():
-                            pending.append((folder / entry.name, place))
-                        elif entry.is_file():
-                            self._consider(folder / entry.name, place, given, root, corpus)
             except OSError as error:
-                self._report(given / below, _say(error))
+                self._list(self.unlisted, tree, below)
+                self._report(tree.name(below), describe(error))
+                continue
+            self._list(self.listed, tree, below)
+            layout = FolderLayout({entry.name for entry in entries})
+            for entry in entries:
+                place = below / entry.name
+                try:
+                    self._seen += not entry.is_dir(follow_symlinks=False)
+                    if entry.is_symlink():
+                        if not self._is_ignored(place, tree, layout, folder=False):
+                            links.append(place)
+                    elif entry.is_dir():
+                        if not self._is_ignored(place, tree, layout, folder=True):
+                            pending.append((folder / entry.name, place))
+                    elif entry.is_file():
+                        self._consider(folder / entry.name, place, tree, layout)
+                except OSError as error:
+                    self._list(self.unlisted, tree, place)
+                    self._report(tree.name(place), describe(error))
 
-    def _follow(self, link: Path, given: Path, root: Path, links: list[Path]) -> None:
-        place = PurePosixPath(link.relative_to(root).as_posix())
+    def _follow(self, place: PurePosixPath, tree: _Tree, links: list[PurePosixPath]) -> None:
+        link = tree.root / place
         try:
             path = link.resolve(strict=True)
+            mode = path.stat().st_mode
         except (OSError, RuntimeError):
-            if find_extension(link.name) is not None:
-                self._report(given / place, "is a link that leads nowhere")
+            # What was read through it before may be there again tomorrow.
+            self._list(self.unlisted, tree, place)
+            if find_extension(link.name, ocr=tree.settings.ocr) is not None:
+                self._report(tree.name(place), "is a link that leads nowhere")
             return
-        if path.is_dir():
-            self._walk(path, place, given, root, links)
-        elif path.is_file():
-            self._consider(path, place, given, root, _find_corpus(link.parent))
+        if stat.S_ISDIR(mode):
+            self._walk(path, place, tree, links)
+        elif stat.S_ISREG(mode):
+            beside = {entry.name for entry in link.parent.iterdir()}
+            self._consider(path, place, tree, FolderLayout(beside))
+
+    def _is_ignored(
+        self, place: PurePosixPath, tree: _Tree, layout: FolderLayout, *, folder: bool
+    ) -> bool:
+        hidden = place.name.startswith(".") and not tree.settings.hidden
+        ignored = (
+            hidden
+            or place.name in (".git", *IGNORE_FILES)
+            or layout.leaves_out(place.name, folder=folder)
+            or tree.rules.leave_out(place, folder=folder)
+        )
+        if ignored and not folder:
+            self.ignored += 1
+        return ignored
 
     def _consider(
-        self, path: Path, place: PurePosixPath, given: Path, root: Path, corpus: str | None
+        self, path: Path, place: PurePosixPath, tree: _Tree, layout: FolderLayout
     ) -> None:
-        if corpus is not None and place.name != corpus:
-            if place.name not in _BEIR_QUESTIONS:
-                self.skipped[place.suffix.lower()] += 1
-        elif find_extension(place.name) is None:
-            self.skipped[place.suffix.lower()] += 1
+        if self._is_ignored(place, tree, layout, folder=False):
+            return
+        if layout.skips(place.name) or find_extension(place.name, ocr=tree.settings.ocr) is None:
+            self.skipped.append(_printable(tree.name(place)))
         else:
-            self._take(path, given / place, root, str(place))
+            self._take(path, place, tree)
 
-    def _take(self, path: Path, given: Path, root: Path, relative: str) -> None:
+    def _take(self, path: Path, place: PurePosixPath, tree: _Tree) -> None:
         if path in self.files:
             return
+        given = tree.name(place)
         try:
-            for name in (relative, str(given), str(root)):
+            for name in (str(place), str(given), str(tree.root)):
                 name.encode()
-            size = path.stat().st_size
+            status = path.stat()
         except UnicodeEncodeError:
             self._report(given, "has a name that is not UTF-8; rename it")
         except OSError as error:
-            self._report(given, _say(error))
+            self._list(self.unlisted, tree, place)
+            self._report(given, describe(error))
         else:
-            self.files[path] = SourceFile(path, str(given), root, relative, size)
+            self.files[path] = SourceFile(
+                path, str(given), tree.root, str(place), status.st_size, status.st_mtime_ns
+            )
+
+    def _list(
+        self, places: dict[Path, set[PurePosixPath]], tree: _Tree, place: PurePosixPath
+    ) -> None:
+        places.setdefault(tree.root, set()).add(place)
 
     def _report(self, given: Path, reason: str) -> None:
-        # A name in another encoding must not break the terminal that it is shown on.
-        name = os.fsencode(given).decode(errors="replace")
-        self.problems.append(ReadError(name, reason))
+        self.problems.append(ReadError(_printable(given), reason))
 
 
-def _find_corpus(folder: Path) -> str | None:
-    """The name of the corpus where a folder is in the BEIR layout."""
-    return next((name for name in _BEIR_CORPORA if (folder / name).is_file()), None)
-
-
-def read_files(files: Iterable[SourceFile], root_ids: Mapping[Path, str]) -> Iterator[Record]:
-    """One record for each document of the files and for each thing wrong with them.
-
-    Whatever a reader raises is a problem of its file and never stops the rest. A file without a
-    document or a problem has one problem: it is empty.
-
-    Args:
-        files: as `find_files` gives them.
-        root_ids: `SourceFile.root` -> the id that begins the `doc_id` of what is below it:
-            `<root id>/<relative>`, and `<root id>/<relative>#<record id>` for a record of a file.
-    """
-    for file in files:
-        yield from _read_file(file, f"{root_ids[file.root]}/{file.relative}")
-
-
-def _read_file(file: SourceFile, file_id: str) -> Iterator[Record]:
-    bytes_read, anything = 0, False
-    extension = find_extension(file.relative)
-    try:
-        if extension is None:
-            raise ReadError(file.given, "there is no reader for this type of file")
-        if file.size == 0:
-            raise ReadError(file.given, "is empty")
-        for reading in readers.get(extension)(file.path):
-            anything = True
-            bytes_read = file.size if reading.bytes_read is None else reading.bytes_read
-            yield _make_record(file, file_id, reading, bytes_read)
-    except ReadError as error:
-        yield _make_record(file, file_id, Reading(error), file.size)
-    except Exception as error:
-        reason = f"cannot be read as a {extension} file: {_say(error)}"
-        yield _make_record(file, file_id, Reading(ReadError("", reason)), file.size)
-    else:
-        if not anything:
-            yield _make_record(file, file_id, Reading(ReadError("", "is empty")), file.size)
-
-
-def _make_record(file: SourceFile, file_id: str, reading: Reading, bytes_read: int) -> Record:
-    content = reading.content
-    if isinstance(content, Document):
-        reason = _find_fault(content)
-        if reason is None:
-            return Record(file, _place_document(content, file, file_id), None, bytes_read)
-        line = content.first_line if content.single_line else None
-        content = ReadError("", reason, line=line)
-    problem = ReadError(file.given, content.reason, line=content.line)
-    return Record(file, None, problem, bytes_read)
-
-
-def _find_fault(document: Document) -> str | None:
-    if not document.text.strip():
-        return "is empty"
-    values = [value for value in document.metadata.values() if isinstance(value, str)]
-    for value in (document.text, document.title, document.doc_id, *document.metadata, *values):
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            half = ascii(value[error.start])
-            return f"has half a character in it ({half}, a lone surrogate); write it out as UTF-8"
-    return None
-
-
-def _place_document(document: Document, file: SourceFile, file_id: str) -> Document:
-    """The document as the index will know it: with its id and source, and never without a name."""
-    if document.doc_id:
-        return replace(document, doc_id=f"{file_id}#{document.doc_id}", source=file.given)
-    title = document.title or PurePosixPath(file.relative).stem
-    return replace(document, doc_id=file_id, source=file.given, title=title)
-
-
-def _say(error: BaseException) -> str:
-    """What went wrong, in one line for the person who owns the file."""
-    if isinstance(error, PermissionError):
-        return "permission denied; check who may read it"
-    if isinstance(error, FileNotFoundError):
-        return "is no longer there"
-    if isinstance(error, MemoryError):
-        return "is too large for the memory of this machine"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def _printable(given: Path) -> str:
+    # A name in another encoding must not break the terminal that it is shown on.
+    return os.fsencode(given).decode(errors="replace")

@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from search_engine.errors import ReadError
-from search_engine.ingest.folder import Record, SourceFile
+from search_engine.ingest.files import SourceFile
+from search_engine.ingest.reading import Record
 from search_engine.types import Document
 
 _Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -53,8 +54,15 @@ def read_python_docs(library: Path | None = None) -> Iterator[Record]:
         module = _name_module(below)
         if module is not None:
             resolved = path.resolve()
-            size = resolved.stat().st_size
-            file = SourceFile(resolved, str(path), root.resolve(), below.as_posix(), size)
+            status = resolved.stat()
+            file = SourceFile(
+                resolved,
+                str(path),
+                root.resolve(),
+                below.as_posix(),
+                status.st_size,
+                status.st_mtime_ns,
+            )
             yield from _read_module(file, module)
 
 

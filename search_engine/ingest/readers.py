@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TypeAlias
@@ -13,17 +13,35 @@ from search_engine.types import Document
 
 
 @dataclass(frozen=True, slots=True)
+class Fields:
+    """A record of a file whose fields have names (a line of JSONL, a row of a table).
+
+    `records.document_of` makes a document of it, by the names that a person gave or by custom.
+
+    Attributes:
+        values: by field, as the file has them.
+        key: names the record in its file where no field does, such as "line-7" or "row-7".
+        line: 1-based line of the file, where the format has lines.
+    """
+
+    values: Mapping[str, object]
+    key: str
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One thing that a reader found in a file.
 
     Attributes:
-        content: a document, or what is wrong with a part of the file. The `doc_id` of a document
+        content: a document, the fields that make one, or what is wrong with a part of the file.
+            The `doc_id` of a document
             is its id within the file, "" where the document is the whole file; `source` and an
-            empty title of a whole file are filled in by `folder.read_files`.
+            empty title of a whole file are filled in by `reading.read_files`.
         bytes_read: how far into the file the reader is, in bytes on disk; None after the whole.
     """
 
-    content: Document | ReadError
+    content: Document | Fields | ReadError
     bytes_read: int | None = None
 
 
@@ -33,28 +51,113 @@ readers: Registry[Reader] = Registry(
     "reader",
     group="search_engine.readers",
     builtin={
-        ".htm": "search_engine.ingest.html:read_html",
-        ".html": "search_engine.ingest.html:read_html",
-        ".jsonl": "search_engine.ingest.jsonl:read_jsonl",
-        ".jsonl.gz": "search_engine.ingest.jsonl:read_jsonl",
-        ".log": "search_engine.ingest.plain:read_plain",
-        ".markdown": "search_engine.ingest.markdown:read_markdown",
-        ".md": "search_engine.ingest.markdown:read_markdown",
-        ".mdx": "search_engine.ingest.markdown:read_markdown",
-        ".ndjson": "search_engine.ingest.jsonl:read_jsonl",
-        ".ndjson.gz": "search_engine.ingest.jsonl:read_jsonl",
-        ".pdf": "search_engine.ingest.pdf:read_pdf",
-        ".text": "search_engine.ingest.plain:read_plain",
-        ".txt": "search_engine.ingest.plain:read_plain",
+        ".adoc": "search_engine.ingest.formats.plain:read_plain",
+        ".arrow": "search_engine.ingest.formats.arrow:read_arrow",
+        ".asciidoc": "search_engine.ingest.formats.plain:read_plain",
+        ".bash": "search_engine.ingest.formats.code:read_code",
+        ".c": "search_engine.ingest.formats.code:read_code",
+        ".cc": "search_engine.ingest.formats.code:read_code",
+        ".cfg": "search_engine.ingest.formats.plain:read_plain",
+        ".cjs": "search_engine.ingest.formats.code:read_code",
+        ".conf": "search_engine.ingest.formats.plain:read_plain",
+        ".cpp": "search_engine.ingest.formats.code:read_code",
+        ".cs": "search_engine.ingest.formats.code:read_code",
+        ".csv": "search_engine.ingest.formats.delimited:read_delimited",
+        ".csv.gz": "search_engine.ingest.formats.delimited:read_delimited",
+        ".cxx": "search_engine.ingest.formats.code:read_code",
+        ".docx": "search_engine.ingest.formats.office:read_office",
+        ".eml": "search_engine.ingest.formats.mail:read_eml",
+        ".epub": "search_engine.ingest.formats.epub:read_epub",
+        ".go": "search_engine.ingest.formats.code:read_code",
+        ".h": "search_engine.ingest.formats.code:read_code",
+        ".hh": "search_engine.ingest.formats.code:read_code",
+        ".hpp": "search_engine.ingest.formats.code:read_code",
+        ".htm": "search_engine.ingest.formats.html:read_html",
+        ".html": "search_engine.ingest.formats.html:read_html",
+        ".ini": "search_engine.ingest.formats.plain:read_plain",
+        ".ipynb": "search_engine.ingest.formats.notebook:read_notebook",
+        ".java": "search_engine.ingest.formats.code:read_code",
+        ".js": "search_engine.ingest.formats.code:read_code",
+        ".json": "search_engine.ingest.formats.plain:read_plain",
+        ".jsonl": "search_engine.ingest.formats.jsonl:read_jsonl",
+        ".jsonl.gz": "search_engine.ingest.formats.jsonl:read_jsonl",
+        ".jsx": "search_engine.ingest.formats.code:read_code",
+        ".log": "search_engine.ingest.formats.plain:read_plain",
+        ".markdown": "search_engine.ingest.formats.markdown:read_markdown",
+        ".mbox": "search_engine.ingest.formats.mail:read_mbox",
+        ".md": "search_engine.ingest.formats.markdown:read_markdown",
+        ".mdx": "search_engine.ingest.formats.markdown:read_markdown",
+        ".mjs": "search_engine.ingest.formats.code:read_code",
+        ".msg": "search_engine.ingest.formats.mail:read_outlook",
+        ".ndjson": "search_engine.ingest.formats.jsonl:read_jsonl",
+        ".ndjson.gz": "search_engine.ingest.formats.jsonl:read_jsonl",
+        ".odp": "search_engine.ingest.formats.opendocument:read_opendocument",
+        ".ods": "search_engine.ingest.formats.opendocument:read_opendocument",
+        ".odt": "search_engine.ingest.formats.opendocument:read_opendocument",
+        ".org": "search_engine.ingest.formats.plain:read_plain",
+        ".parquet": "search_engine.ingest.formats.arrow:read_parquet",
+        ".pdf": "search_engine.ingest.formats.pdf:read_pdf",
+        ".php": "search_engine.ingest.formats.code:read_code",
+        ".pptx": "search_engine.ingest.formats.office:read_office",
+        ".properties": "search_engine.ingest.formats.plain:read_plain",
+        ".py": "search_engine.ingest.formats.code:read_code",
+        ".pyi": "search_engine.ingest.formats.code:read_code",
+        ".rb": "search_engine.ingest.formats.code:read_code",
+        ".rest": "search_engine.ingest.formats.rst:read_rst",
+        ".rs": "search_engine.ingest.formats.code:read_code",
+        ".rst": "search_engine.ingest.formats.rst:read_rst",
+        ".sh": "search_engine.ingest.formats.code:read_code",
+        ".sql": "search_engine.ingest.formats.plain:read_plain",
+        ".srt": "search_engine.ingest.formats.plain:read_plain",
+        ".tex": "search_engine.ingest.formats.plain:read_plain",
+        ".text": "search_engine.ingest.formats.plain:read_plain",
+        ".toml": "search_engine.ingest.formats.plain:read_plain",
+        ".ts": "search_engine.ingest.formats.code:read_code",
+        ".tsv": "search_engine.ingest.formats.delimited:read_delimited",
+        ".tsv.gz": "search_engine.ingest.formats.delimited:read_delimited",
+        ".tsx": "search_engine.ingest.formats.code:read_code",
+        ".txt": "search_engine.ingest.formats.plain:read_plain",
+        ".vtt": "search_engine.ingest.formats.plain:read_plain",
+        ".xhtml": "search_engine.ingest.formats.html:read_html",
+        ".xls": "search_engine.ingest.formats.office:read_office",
+        ".xlsx": "search_engine.ingest.formats.office:read_office",
+        ".xml": "search_engine.ingest.formats.plain:read_plain",
+        ".yaml": "search_engine.ingest.formats.plain:read_plain",
+        ".yml": "search_engine.ingest.formats.plain:read_plain",
+    },
+)
+
+# Consulted first where text recognition was asked for (`RootSettings.ocr`).
+ocr_readers: Registry[Reader] = Registry(
+    "reader with text recognition",
+    group="search_engine.ocr_readers",
+    builtin={
+        ".bmp": "search_engine.ingest.formats.ocr:read_image",
+        ".jpeg": "search_engine.ingest.formats.ocr:read_image",
+        ".jpg": "search_engine.ingest.formats.ocr:read_image",
+        ".pdf": "search_engine.ingest.formats.ocr:read_scanned_pdf",
+        ".png": "search_engine.ingest.formats.ocr:read_image",
+        ".tif": "search_engine.ingest.formats.ocr:read_image",
+        ".tiff": "search_engine.ingest.formats.ocr:read_image",
+        ".webp": "search_engine.ingest.formats.ocr:read_image",
     },
 )
 
 
-def find_extension(name: str) -> str | None:
-    """The longest extension of a file name that has a reader, in lower case; None without one."""
+def known_extensions(*, ocr: bool = False) -> list[str]:
+    """All extensions that have a reader, sorted."""
+    return sorted({*readers.names(), *(ocr_readers.names() if ocr else ())})
+
+
+def find_extension(name: str, *, ocr: bool = False) -> str | None:
+    """The longest extension of a file name that has a reader, in lower case; None without one.
+
+    Args:
+        ocr: whether the readers that recognise text count too.
+    """
     suffixes = [suffix.lower() for suffix in PurePath(name).suffixes]
     for first in range(len(suffixes)):
         extension = "".join(suffixes[first:])
-        if extension in readers:
+        if extension in readers or (ocr and extension in ocr_readers):
             return extension
     return None

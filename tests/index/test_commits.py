@@ -91,12 +91,12 @@ def test_commits_happen_by_themselves_after_so_long(make_index, monkeypatch) -> 
 def test_root_ids_are_names_and_stay_the_same(make_index) -> None:
     folder = make_index()
     with IndexWriter(folder) as writer:
-        assert writer.root_id(Path("/a/docs")) == "docs"
-        assert writer.root_id(Path("/b/docs")) == "docs-2"
+        assert writer.root(Path("/a/docs")).root_id == "docs"
+        assert writer.root(Path("/b/docs")).root_id == "docs-2"
     with IndexWriter(folder) as writer:
-        assert writer.root_id(Path("/b/docs")) == "docs-2"
-        assert writer.root_id(Path("/a/docs")) == "docs"
-        assert writer.root_id(Path("/")) == "root"
+        assert writer.root(Path("/b/docs")).root_id == "docs-2"
+        assert writer.root(Path("/a/docs")).root_id == "docs"
+        assert writer.root(Path("/")).root_id == "root"
 
 
 def test_a_deleted_document_stays_deleted_whatever_waited(make_index) -> None:

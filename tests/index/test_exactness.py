@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from search_engine.config import BM25Config, Config
 from search_engine.errors import IndexStoreError
 from search_engine.index.creation import create_index
+from search_engine.index.dense.metric import prepare_vectors
 from search_engine.index.generations.generation import Generation
 from search_engine.index.reader import IndexReader
 from search_engine.index.segments import live_segment, merging
@@ -186,7 +187,7 @@ def test_cosine_is_of_the_directions_alone(tmp_path) -> None:
     vectors = rng.standard_normal((40, DIMENSION)) * rng.uniform(0.01, 100, (40, 1))
     vectors[7] = 0
     with IndexWriter(folder) as writer:
-        for position, vector in enumerate(vectors):
+        for position, vector in enumerate(prepare_vectors(vectors, "cosine")):
             writer.add(encode(f"d{position}", f"text {position}", vector))
     query = (rng.standard_normal(DIMENSION) * 9).astype(np.float32)
     norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)

@@ -117,7 +117,7 @@ def test_filtered_hits_are_those_of_brute_force(steps, where, depth) -> None:
         }
         with IndexReader(folder) as reader:
             snapshot = reader.snapshot
-            dense = snapshot.search_dense(QUESTION, depth, where=condition)
+            dense = snapshot.search_dense(QUESTION, depth, among=snapshot.allowing(condition))
             assert len(dense) == min(depth, len(allowed))
             everything = snapshot.search_dense(QUESTION, 1_000)
             order = reader.doc_ids(everything.chunk_ids)
@@ -127,7 +127,7 @@ def test_filtered_hits_are_those_of_brute_force(steps, where, depth) -> None:
             _check_dense(reader.doc_ids(dense.chunk_ids), dense.scores.tolist(), allowed)
 
             terms = dict.fromkeys(reader.term_ids(["alpha", "beta"]).values(), 1)
-            bm25 = snapshot.search_bm25(terms, 1_000, BM25, where=condition)
+            bm25 = snapshot.search_bm25(terms, 1_000, BM25, among=snapshot.allowing(condition))
             unfiltered = snapshot.search_bm25(terms, 1_000, BM25)
             scores = dict(zip(reader.doc_ids(bm25.chunk_ids), bm25.scores.tolist(), strict=True))
             whole = dict(
@@ -138,7 +138,7 @@ def test_filtered_hits_are_those_of_brute_force(steps, where, depth) -> None:
             texts = {key: text for key, (text, _) in there.items()}
             oracle = bm25_oracle(texts, ["alpha", "beta"], k1=1.2, b=0.75) if texts else {}
             assert whole == pytest.approx(oracle, rel=1e-5)
-            shallow = snapshot.search_bm25(terms, depth, BM25, where=condition)
+            shallow = snapshot.search_bm25(terms, depth, BM25, among=snapshot.allowing(condition))
             assert shallow.chunk_ids.tolist() == bm25.chunk_ids.tolist()[:depth]
             known = {
                 key
@@ -184,7 +184,7 @@ def test_segments_without_columns_answer_the_same(tmp_path, where) -> None:
             )
             assert len(everything) == len(stored)
             expected = [each for each in everything if matches(condition, stored[each[0]])]
-            found = snapshot.search_dense(question, 1_000, where=condition)
+            found = snapshot.search_dense(question, 1_000, among=snapshot.allowing(condition))
             answer = list(zip(reader.doc_ids(found.chunk_ids), found.scores.tolist(), strict=True))
             assert answer == expected
             assert snapshot.metadata_keys == {"lang", "year"}

@@ -25,14 +25,18 @@ from search_engine.index.store.schema import FORMAT_VERSION
 from search_engine.index.upkeep.backup import back_up
 from search_engine.index.upkeep.compaction import compact
 from search_engine.index.writer import IndexWriter
-from search_engine.rebuild import generations
+from search_engine.rebuild import generations, rollback
 from search_engine.search import SearchEngine
+from search_engine.sync.comparison import compare
 from search_engine.types import Document
 from tests.index.rows import count_rows, query
 
 FORMATS = Path(__file__).parent / "formats"
 OFFLINE = Compute(offline=True)
-ANSWERS = json.loads((FORMATS / "version-1.json").read_text(encoding="utf-8"))
+ANSWERS = {
+    version: json.loads((FORMATS / f"version-{version}.json").read_text(encoding="utf-8"))
+    for version in (1, 2)
+}
 TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
 
 
@@ -42,9 +46,15 @@ def folder(tmp_path: Path) -> Path:
     return shutil.copytree(FORMATS / "version-1", tmp_path / "index")
 
 
-def _assert_answers(engine: SearchEngine) -> None:
-    for each in ANSWERS:
-        response = engine.search(each["query"])
+@pytest.fixture
+def folder_2(tmp_path: Path) -> Path:
+    """A copy of an index of version 2: two generations, the live one with 8-bit codes to come."""
+    return shutil.copytree(FORMATS / "version-2", tmp_path / "index-2")
+
+
+def _assert_answers(engine: SearchEngine, version: int = 1) -> None:
+    for each in ANSWERS[version]:
+        response = engine.search(each["query"], where=each.get("where"))
         expected = each["results"]
         assert [result.doc_id for result in response.results] == [
             result["doc_id"] for result in expected
@@ -133,8 +143,9 @@ def _forbid_writing(monkeypatch: pytest.MonkeyPatch, *, only: Path | None = None
     from search_engine import rebuild
     from search_engine.index.store import database
     from search_engine.index.upkeep import backup, verification
+    from search_engine.sync import comparison
 
-    for module in (backup, database, reader_module, rebuild, verification):
+    for module in (backup, comparison, database, reader_module, rebuild, verification):
         monkeypatch.setattr(module, "is_writable", lambda place: only not in (None, place))
 
 
@@ -151,6 +162,8 @@ def _schema(folder: Path) -> dict[str, Any]:
             columns = sorted(row[1:] for row in rows(f"PRAGMA table_info({table})"))
             indexes = {}
             for _, name, unique, origin, partial in rows(f"PRAGMA index_list({table})"):
+                if origin == "pk":
+                    continue
                 keys = [row[2] for row in rows(f"PRAGMA index_info({name})")]
                 where = rows(f"SELECT sql FROM sqlite_schema WHERE name = '{name}'")[0][0]  # noqa: S608
                 condition = None if where is None else where.partition("WHERE")[2].strip()
@@ -161,18 +174,48 @@ def _schema(folder: Path) -> dict[str, Any]:
     return found
 
 
-def test_the_upgraded_schema_is_that_of_a_new_index(folder, tmp_path) -> None:
+def test_version_2_is_upgraded_and_goes_on(folder_2) -> None:
+    assert _version(folder_2) == 2
+    with SearchEngine.open(folder_2, compute=OFFLINE) as engine:
+        assert _version(folder_2) == FORMAT_VERSION
+        _assert_answers(engine, 2)
+        assert [state for _, state in generations(folder_2)] == ["previous", "live"]
+        assert examine(folder_2) == []
+        # What was encoded before is not known by its text, and what is from now on is.
+        with engine.writer() as writer:
+            writer.add(Document("sea/copy", "The tide rises and falls.", title="Tide"))
+            writer.commit()
+            writer.add(Document("sea/copy-2", "The tide rises and falls.", title="Tide"))
+        assert (writer.counts.encoded, writer.counts.reused) == (1, 1)
+    assert rollback(folder_2) == 3
+    assert examine(folder_2) == []
+
+
+def test_version_2_is_read_as_it_is_where_it_may_not_be_written_to(folder_2, monkeypatch) -> None:
+    _forbid_writing(monkeypatch)
+    before = _contents(folder_2)
+    with SearchEngine.open(folder_2, compute=OFFLINE) as engine:
+        _assert_answers(engine, 2)
+        assert compare(folder_2, [FORMATS], lambda settings: settings).plan.unchanged == ()
+    assert _contents(folder_2) == before
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_upgraded_schema_is_that_of_a_new_index(version, tmp_path) -> None:
+    folder = shutil.copytree(FORMATS / f"version-{version}", tmp_path / "index")
     with IndexReader(folder) as reader:
         generation = reader.generation
     new = tmp_path / "new"
     create_index(new, generation)
     upgraded, expected = _schema(folder), _schema(new)
-    # SQLite wants a default for a column that is added and may not be NULL; a new table has none.
-    (state,) = (column for column in upgraded["generations"][0] if column[0] == "state")
-    assert state == ("state", "TEXT", 1, "'live'", 0)
-    upgraded["generations"][0][upgraded["generations"][0].index(state)] = (
-        *("state", "TEXT", 1, None, 0),
-    )
+    if version == 1:
+        # SQLite wants a default for a column that is added and may not be NULL; a new table has
+        # none.
+        (state,) = (column for column in upgraded["generations"][0] if column[0] == "state")
+        assert state == ("state", "TEXT", 1, "'live'", 0)
+        upgraded["generations"][0][upgraded["generations"][0].index(state)] = (
+            *("state", "TEXT", 1, None, 0),
+        )
     assert upgraded == expected
     keys = "SELECT key FROM config ORDER BY key"
     assert query(folder, keys) == query(new, keys)
@@ -180,7 +223,7 @@ def test_the_upgraded_schema_is_that_of_a_new_index(folder, tmp_path) -> None:
     assert query(folder, "SELECT max(document_id) FROM documents") == [
         (int(config["next_document_id"]) - 1,)
     ]
-    assert config["next_generation_id"] == "2"
+    assert config["next_generation_id"] == {1: "2", 2: "3"}[version]
     for bad in ("'unheard of'", "NULL"):
         with (
             closing(sqlite3.connect(folder / "index.db")) as connection,

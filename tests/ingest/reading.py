@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from search_engine.errors import ReadError
-from search_engine.ingest.folder import find_files, read_files
+from search_engine.ingest.file_reading import read_file
+from search_engine.ingest.files import find_files
 from search_engine.types import Document
+
+# What `read_file` adds to the metadata of every document.
+_OF_FILE = {"path", "extension", "modified", "title"}
 
 
 def read(path: Path) -> tuple[list[Document], list[ReadError]]:
     found = find_files([path])
     assert found.problems == ()
-    records = list(read_files(found.files, {path.resolve().parent: "r"}))
+    records = [r for file in found.files for r in read_file(file, f"r/{file.relative}")]
     assert all((record.document is None) != (record.problem is None) for record in records)
-    documents = [record.document for record in records if record.document is not None]
+    documents = [_without_file(r.document) for r in records if r.document is not None]
     return documents, [record.problem for record in records if record.problem is not None]
+
+
+def _without_file(document: Document) -> Document:
+    own = {name: value for name, value in document.metadata.items() if name not in _OF_FILE}
+    return replace(document, metadata=MappingProxyType(own))
 
 
 def read_bytes(folder: Path, name: str, data: bytes) -> tuple[list[Document], list[ReadError]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,8 +20,9 @@ from tokenizers.trainers import BpeTrainer, WordPieceTrainer
 from search_engine.config import ChunkingConfig
 from search_engine.errors import ReadError
 from search_engine.ingest.chunking import Chunker
-from search_engine.ingest.folder import find_files, read_files
-from search_engine.ingest.markdown import outline_markdown
+from search_engine.ingest.files import find_files
+from search_engine.ingest.formats.markdown import outline_markdown
+from search_engine.ingest.reading import read_files
 from search_engine.types import Chunk, Document, Markup
 
 PROSE = json.__doc__ or ""
@@ -224,15 +224,14 @@ def test_lone_surrogate_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["ab cd " * 200_000, "a" * 1_200_000, "漢字" * 200_000, "x. y\n" * 60_000]
+    "text",
+    ["ab cd " * 200_000, "a" * 1_200_000, "Ж" * 100_000, "漢字" * 200_000, "x. y\n" * 60_000],
 )
-@pytest.mark.parametrize("markup", ["plain", "markdown"])
-def test_long_lines_take_seconds_not_minutes(text: str, markup: Markup) -> None:
-    chunker = Chunker(ChunkingConfig(), PLAIN_TOKENIZER)
-    start = time.perf_counter()
-    chunks = chunker.chunk(document(text, markup))
+@pytest.mark.parametrize("markup", ["plain", "markdown", "rst", "code/javascript"])
+@pytest.mark.timeout(60)
+def test_long_lines_are_cut_to_their_end(text: str, markup: Markup) -> None:
     # Without windows the first three take from half a minute to a minute and a half.
-    assert time.perf_counter() - start < 10
+    chunks = Chunker(ChunkingConfig(), PLAIN_TOKENIZER).chunk(document(text, markup))
     check(text, chunks)
     assert max(len(chunk.text) for chunk in chunks) <= 1200
 
@@ -265,7 +264,7 @@ def test_shared_folders(shared_data: Path, name: str, capfd: pytest.CaptureFixtu
         path for path in (shared_data / "folders" / name).rglob("*")
         if path.is_file() and not any(part.startswith(".") for part in path.parts[-3:])
     ]  # fmt: skip
-    assert len(on_disk) == len(found.files) + sum(found.skipped.values())
+    assert len(on_disk) == len(found.files) + len(found.skipped) + found.ignored
     chunker = Chunker(ChunkingConfig())
     files = set()
     for record in read_files(found.files, {file.root: name for file in found.files}):
@@ -361,6 +360,8 @@ def test_prometheus_has_no_chunk_without_a_word(shared_data: Path) -> None:
     before = after = 0
     for record in read_files(found.files, {file.root: "p" for file in found.files}):
         assert record.document is not None
+        if record.document.markup != "markdown":
+            continue
         text = record.document.text
         chunks = chunker.chunk(record.document)
         body = outline_markdown(text).body
@@ -372,4 +373,4 @@ def test_prometheus_has_no_chunk_without_a_word(shared_data: Path) -> None:
             lone = [c.text for c in chunks if re.fullmatch(r"#{1,6} .*", c.text)]
             assert lone == [] or len(chunks) == 1, record.document.source
     # The splitter's own cuts, and what is left once the slight ones are joined.
-    assert (before, after) == (2429, 2348)
+    assert (before, after) == (2287, 2207)

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from search_engine.errors import ReadError
-from search_engine.ingest import folder
-from search_engine.ingest.folder import FoundFiles, Record, find_files, read_files
+from search_engine.ingest import files
+from search_engine.ingest.file_reading import read_file
+from search_engine.ingest.files import FoundFiles, find_files
 from search_engine.ingest.readers import Reading, find_extension, readers
+from search_engine.ingest.reading import Record, read_files
 from search_engine.types import Document
 
 
@@ -29,7 +31,7 @@ def relative(found: FoundFiles) -> list[str]:
 def read(*paths: Path) -> list[Record]:
     found = find_files(paths)
     assert found.problems == ()
-    return list(read_files(found.files, {file.root: "r" for file in found.files}))
+    return [r for file in found.files for r in read_file(file, f"r/{file.relative}")]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,8 @@ def read(*paths: Path) -> list[Record]:
         ("a.gz", None),
         (".md", None),
         ("README", None),
-        ("a.docx", None),
+        ("a.docx", ".docx"),
+        ("a.xyz", None),
     ],
 )
 def test_extension(name: str, extension: str | None) -> None:
@@ -55,10 +58,12 @@ def test_every_reader_loads() -> None:
 
 
 def test_finds_what_has_a_reader(tmp_path: Path) -> None:
-    write(tmp_path, "b.TXT", "a/x.md", "a/y.docx", "z.docx", "LICENSE", ".hid.md", ".git/c.md")
+    write(tmp_path, "b.TXT", "a/x.md", "a/y.xyz", "z.xyz", "LICENSE", ".hid.md", ".git/c.md")
     found = find_files([tmp_path])
     assert relative(found) == ["a/x.md", "b.TXT"]
-    assert dict(found.skipped) == {"": 1, ".docx": 2}
+    assert found.skipped == tuple(str(tmp_path / name) for name in ("LICENSE", "a/y.xyz", "z.xyz"))
+    assert dict(found.skipped_types) == {"": 1, ".xyz": 2}
+    assert found.ignored == 1
     assert found.problems == ()
     first = found.files[0]
     assert first.path == (tmp_path / "a/x.md").resolve()
@@ -81,19 +86,19 @@ def test_given_is_the_path_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_problems_of_what_was_given(tmp_path: Path) -> None:
-    write(tmp_path, "a.docx", "only/b.docx")
+    write(tmp_path, "a.xyz", "only/b.xyz")
     (tmp_path / "empty").mkdir()
     os.mkfifo(tmp_path / "pipe.txt")
-    names = ["missing", "a.docx", "only", "empty", "pipe.txt"]
+    names = ["missing", "a.xyz", "only", "empty", "pipe.txt"]
     found = find_files([tmp_path / name for name in names])
     assert found.files == ()
     assert [problem.path for problem in found.problems] == [str(tmp_path / n) for n in names]
     reasons = [problem.reason for problem in found.problems]
     assert reasons[0] == "does not exist; check the spelling"
-    assert reasons[1].startswith("there is no reader for .docx; there are for .htm, .html")
+    assert reasons[1].startswith("there is no reader for .xyz; there are for .adoc, .arrow")
     assert reasons[2] == reasons[3] == "has no file in it that there is a reader for"
     assert reasons[4] == "is neither a file nor a folder"
-    assert dict(found.skipped) == {".docx": 1}
+    assert dict(found.skipped_types) == {".xyz": 1}
 
 
 def test_unreadable_folder_is_named_and_the_rest_goes_in(
@@ -107,7 +112,7 @@ def test_unreadable_folder_is_named_and_the_rest_goes_in(
             raise PermissionError(13, "Permission denied")
         return scandir(path)
 
-    monkeypatch.setattr(folder.os, "scandir", refuse)
+    monkeypatch.setattr(files.os, "scandir", refuse)
     found = find_files([tmp_path])
     assert relative(found) == ["a.md"]
     assert [str(problem) for problem in found.problems] == [
@@ -157,7 +162,7 @@ def test_beir_layout(tmp_path: Path, corpus: str) -> None:
     write(tmp_path, "qrels/notes.md")
     found = find_files([tmp_path])
     assert relative(found) == [corpus]
-    assert dict(found.skipped) == {".md": 1}
+    assert dict(found.skipped_types) == {".md": 1}
     assert found.problems == ()
 
 

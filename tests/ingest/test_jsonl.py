@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_engine.ingest import jsonl
-from search_engine.ingest.folder import find_files, read_files
-from search_engine.ingest.jsonl import read_jsonl
-from tests.ingest.reading import read_bytes, read_problem
+from search_engine.ingest.files import find_files
+from search_engine.ingest.formats import jsonl
+from search_engine.ingest.reading import read_files
+from tests.ingest.reading import read, read_bytes, read_problem
 
 
 def test_jsonl_records(tmp_path: Path) -> None:
@@ -110,6 +110,14 @@ def test_jsonl_utf16_is_said_once(tmp_path: Path) -> None:
     )
 
 
+def test_compressed_files_are_looked_into(tmp_path: Path) -> None:
+    data = gzip.compress('{"text": "a"}\n'.encode("utf-16"))
+    assert read_problem(tmp_path, "a.jsonl.gz", data) == (
+        "is UTF-16; JSON Lines are UTF-8: convert it",
+        None,
+    )
+
+
 def test_jsonl_binary_is_said_once(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
         archive.writestr("a.txt", "text\n" * 10)
@@ -173,16 +181,19 @@ def test_jsonl_gz_that_is_not(tmp_path: Path) -> None:
     )
 
 
-def test_a_record_without_an_id_never_takes_that_of_another(tmp_path) -> None:
+def test_a_record_without_an_id_never_takes_that_of_another(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "one"}\n{"text": "two"}\n{"_id": "2", "text": "three"}\n')
-    readings = [reading.content for reading in read_jsonl(path)]
-    assert [content.doc_id for content in readings] == ["line-1", "line-2", "2"]
+    documents, problems = read(path)
+    assert problems == []
+    assert [d.doc_id for d in documents] == [
+        f"r/a.jsonl#{own}" for own in ("line-1", "line-2", "2")
+    ]
 
 
-def test_numbers_that_json_does_not_have_are_named(tmp_path) -> None:
+def test_numbers_that_json_does_not_have_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "one", "score": NaN}\n{"text": "two"}\n')
-    bad, good = (reading.content for reading in read_jsonl(path))
+    (good,), (bad,) = read(path)
     assert (bad.line, good.text) == (1, "two")
     assert "NaN is no JSON number" in bad.reason

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from search_engine.ingest.folder import Record
 from search_engine.ingest.python_docs import read_python_docs
+from search_engine.ingest.reading import Record
 from search_engine.types import Document
 
 

@@ -44,6 +44,18 @@ class Columns:
         """The keys that have a value anywhere, sorted."""
         return sorted(self.by_key)
 
+    def texts(self, key: str) -> frozenset[str | None]:
+        """The texts that chunks have under a key; None among them where one has none."""
+        column = self.by_key.get(key)
+        if column is None:
+            return frozenset({None} if self.count else ())
+        section = column.dictionary["text"]
+        first = next(code for name, code, _ in column.sections() if name == "text")
+        used = np.unique(column.codes).astype(np.int64)
+        here = used[(used >= first) & (used < first + len(section))]
+        texts = {text.decode() for text in section.take(here - first)}
+        return frozenset(texts if len(here) == len(used) else {*texts, None})
+
     def matches(self, filter: Filter) -> NDArray[np.bool_]:
         """For which chunks a condition holds, bool [n]; see `filters.matches` for the meaning."""
         match filter:

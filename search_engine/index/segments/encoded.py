@@ -12,7 +12,7 @@ import sqlite_utils
 from numpy.typing import NDArray
 
 from search_engine.errors import IndexStoreError
-from search_engine.index.dense.metric import metric_of, prepare_vectors
+from search_engine.index.dense.metric import metric_of
 from search_engine.index.dense.vector_storage import StoredVectors, encode_vectors
 from search_engine.index.generations.generation import Generation
 from search_engine.index.segments.columns import build_columns
@@ -27,9 +27,13 @@ class EncodedDocument:
 
     Attributes:
         content_hash: of everything that came from outside; the same hash means nothing changed.
-        vectors: float32 [chunks, dim], or None without a dense leg.
+        vectors: float32 [chunks, dim], as the metric compares them (see `prepare_vectors`), or
+            None without a dense leg.
         terms: how often each chunk has each term, or None without BM25.
         impacts: a row for each chunk, or None without SPLADE.
+        text_hashes: of what the encoders saw of each chunk, by which another chunk of the same
+            text can take its vector; empty where that is not known.
+        signature: by which near-duplicates are found, or None.
     """
 
     document: Document
@@ -38,6 +42,8 @@ class EncodedDocument:
     vectors: NDArray[np.float32] | None
     terms: Sequence[Counter[str]] | None
     impacts: SparseVectors | None
+    text_hashes: Sequence[bytes] = ()
+    signature: bytes | None = None
 
 
 def check_encoded(encoded: EncodedDocument, dimension: int | None) -> None:
@@ -51,6 +57,7 @@ def check_encoded(encoded: EncodedDocument, dimension: int | None) -> None:
         "dense vectors": encoded.vectors,
         "term counts": encoded.terms,
         "sparse vectors": encoded.impacts,
+        "text hashes": encoded.text_hashes or None,
     }
     place = f"document {encoded.document.doc_id!r} cannot be added"
     for what, rows in given.items():
@@ -102,11 +109,10 @@ def segment_contents(
 
 
 def _stored(generation: Generation, vectors: Sequence[NDArray[np.float32]]) -> StoredVectors:
-    similarity = str(generation.similarity)
     return encode_vectors(
-        prepare_vectors(np.concatenate(vectors), similarity),
+        np.concatenate(vectors),
         precision=generation.stored_precision,
-        metric=metric_of(similarity),
+        metric=metric_of(str(generation.similarity)),
         ranges=generation.ranges,
     )
 

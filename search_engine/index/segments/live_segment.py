@@ -30,7 +30,10 @@ class LiveSegment:
 
     def allowing(self, where: Filter) -> LiveSegment:
         """The segment with only those chunks alive that a filter lets through."""
-        allowed = self.segment.columns.matches(where)
+        return self.among(self.segment.columns.matches(where))
+
+    def among(self, allowed: NDArray[np.bool_]) -> LiveSegment:
+        """The segment with only those of its living chunks alive that are allowed: bool [n]."""
         return LiveSegment(self.segment, allowed if self.alive is None else allowed & self.alive)
 
     def pieces(self, most: int) -> Iterator[LiveSegment]:

@@ -18,6 +18,7 @@ from search_engine.index.segments.postings import map_array
 from search_engine.index.store.database import Database, sqlite_errors, write_transaction
 from search_engine.index.store.lock import merge_lock, write_lock
 from search_engine.index.store.pins import oldest_pinned
+from search_engine.index.store.signatures import delete_signatures
 
 _OURS = re.compile(rf"({re.escape(UNFINISHED)})?\d{{8,}}-[0-9a-f]{{8}}")
 # Rows that go in one transaction, so that the write-ahead log stays small.
@@ -100,11 +101,18 @@ def _remove_chunk_rows(segments: Path, db: sqlite_utils.Database) -> None:
                 "DELETE FROM chunks WHERE chunk_id IN (SELECT value FROM json_each(?))",
                 [chunk_ids],
             )
-            db.execute(
-                "DELETE FROM documents WHERE died <= ? "
+            unseen = _ids(
+                db,
+                "SELECT document_id FROM documents WHERE died <= ? "
                 "AND document_id IN (SELECT value FROM json_each(?)) AND NOT EXISTS "
                 "(SELECT 1 FROM chunks c WHERE c.document_id = documents.document_id)",
-                [horizon, documents],
+                horizon,
+                documents,
+            ).tolist()
+            delete_signatures(db, unseen)
+            db.execute(
+                "DELETE FROM documents WHERE document_id IN (SELECT value FROM json_each(?))",
+                [json.dumps(unseen)],
             )
     with write_transaction(db):
         db.execute(
@@ -115,9 +123,9 @@ def _remove_chunk_rows(segments: Path, db: sqlite_utils.Database) -> None:
         )
 
 
-def _ids(db: sqlite_utils.Database, sql: str, parameter: int) -> NDArray[np.int64]:
-    rows = db.execute(sql, [parameter]).fetchall()
-    return np.fromiter((chunk_id for (chunk_id,) in rows), np.int64)
+def _ids(db: sqlite_utils.Database, sql: str, *parameters: object) -> NDArray[np.int64]:
+    rows = db.execute(sql, parameters).fetchall()
+    return np.fromiter((number for (number,) in rows), np.int64)
 
 
 def _held(segments: Path, named: set[str]) -> NDArray[np.int64]:

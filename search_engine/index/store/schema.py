@@ -9,7 +9,30 @@ from __future__ import annotations
 
 import sqlite_utils
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+
+# What each file below a root was when its documents were committed.
+FILES_TABLE = """CREATE TABLE files (
+    root_id TEXT NOT NULL REFERENCES roots (root_id),
+    relative TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    modified_ns INTEGER NOT NULL,
+    content_hash TEXT NOT NULL,
+    documents INTEGER NOT NULL,
+    problems TEXT NOT NULL,
+    read_ns INTEGER NOT NULL,
+    PRIMARY KEY (root_id, relative)
+) STRICT, WITHOUT ROWID"""
+# Where a chunk's vector may be taken from, for a chunk that the encoders see the same text of.
+CHUNKS_BY_TEXT = (
+    "CREATE INDEX chunks_by_text ON chunks (generation_id, text_hash) "
+    "WHERE died IS NULL AND text_hash IS NOT NULL"
+)
+# MinHash signatures of documents, by which near-duplicates are found.
+SIGNATURES_TABLE = """CREATE TABLE signatures (
+    document_id INTEGER PRIMARY KEY REFERENCES documents (document_id),
+    signature BLOB NOT NULL
+) STRICT"""
 
 _TABLES = (
     """CREATE TABLE config (
@@ -28,8 +51,10 @@ _TABLES = (
     "CREATE UNIQUE INDEX generations_live ON generations (state) WHERE state = 'live'",
     """CREATE TABLE roots (
         root_id TEXT PRIMARY KEY,
-        path TEXT NOT NULL UNIQUE
+        path TEXT NOT NULL UNIQUE,
+        settings TEXT NOT NULL DEFAULT '{}'
     ) STRICT""",
+    FILES_TABLE,
     """CREATE TABLE documents (
         document_id INTEGER PRIMARY KEY,
         doc_id TEXT NOT NULL,
@@ -57,8 +82,10 @@ _TABLES = (
         headings TEXT NOT NULL,
         line INTEGER,
         born INTEGER NOT NULL,
-        died INTEGER
+        died INTEGER,
+        text_hash BLOB
     ) STRICT""",
+    CHUNKS_BY_TEXT,
     "CREATE INDEX chunks_of_document ON chunks (document_id, generation_id)",
     "CREATE INDEX chunks_dead ON chunks (generation_id, died) WHERE died IS NOT NULL",
     """CREATE TABLE segments (
@@ -81,6 +108,7 @@ _TABLES = (
         pinned INTEGER NOT NULL,
         heartbeat REAL NOT NULL
     ) STRICT""",
+    SIGNATURES_TABLE,
 )
 
 

@@ -2,6 +2,9 @@
 
 Version 2 keeps several generations (`state` instead of `live`) and quantization ranges. Segments of
 version 1 have no metadata columns; a filter reads the metadata of their chunks from SQL instead.
+
+Version 3 remembers the files that were read, the settings of roots, the hash of what the encoders
+saw of each chunk and a signature of each document. What was written before has none of these.
 """
 
 from __future__ import annotations
@@ -11,7 +14,14 @@ from collections.abc import Callable
 import sqlite_utils
 
 from search_engine.errors import IndexFormatError
-from search_engine.index.store.schema import FORMAT_VERSION, read_config, write_config
+from search_engine.index.store.schema import (
+    CHUNKS_BY_TEXT,
+    FILES_TABLE,
+    FORMAT_VERSION,
+    SIGNATURES_TABLE,
+    read_config,
+    write_config,
+)
 
 # What version 2 counts and version 1 did not.
 _NUMBERS_2 = (
@@ -56,6 +66,18 @@ def present_as_current(db: sqlite_utils.Database, version: int) -> None:
             "CREATE TEMP VIEW config AS SELECT key, value FROM main.config UNION ALL "  # noqa: S608
             f"{_NUMBERS_2}"
         )
+    if version < 3:
+        db.execute(
+            "CREATE TEMP VIEW roots AS SELECT root_id, path, '{}' AS settings FROM main.roots"
+        )
+        db.execute(
+            "CREATE TEMP VIEW files AS SELECT NULL AS root_id, NULL AS relative, NULL AS size, "
+            "NULL AS modified_ns, NULL AS content_hash, NULL AS documents, NULL AS problems, "
+            "NULL AS read_ns WHERE 0"
+        )
+        db.execute(
+            "CREATE TEMP VIEW signatures AS SELECT NULL AS document_id, NULL AS signature WHERE 0"
+        )
 
 
 def _to_version_2(db: sqlite_utils.Database) -> None:
@@ -73,4 +95,18 @@ def _to_version_2(db: sqlite_utils.Database) -> None:
         db.execute(statement)
 
 
-_UPGRADES: dict[int, Callable[[sqlite_utils.Database], None]] = {1: _to_version_2}
+def _to_version_3(db: sqlite_utils.Database) -> None:
+    for statement in (
+        "ALTER TABLE roots ADD COLUMN settings TEXT NOT NULL DEFAULT '{}'",
+        "ALTER TABLE chunks ADD COLUMN text_hash BLOB",
+        FILES_TABLE,
+        CHUNKS_BY_TEXT,
+        SIGNATURES_TABLE,
+    ):
+        db.execute(statement)
+
+
+_UPGRADES: dict[int, Callable[[sqlite_utils.Database], None]] = {
+    1: _to_version_2,
+    2: _to_version_3,
+}

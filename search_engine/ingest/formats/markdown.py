@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from mdit_py_plugins.front_matter import front_matter_plugin
 
 from search_engine.errors import ReadError
-from search_engine.ingest.plain import read_text
+from search_engine.ingest.formats.plain import read_text
 from search_engine.ingest.readers import Reading
 from search_engine.types import NO_METADATA, Document, Metadata
 
@@ -62,12 +62,15 @@ def read_markdown(path: Path) -> Iterator[Reading]:
 
     The title is the front matter's, else the first heading; other scalar values of the front
     matter are the metadata. Front matter that is not YAML is a problem of its own, and is indexed
-    as text.
+    as text; so are bytes that are not in the encoding of the rest.
 
     Raises:
         ReadError: the file is not text.
     """
-    text = read_text(path)
+    decoded = read_text(path)
+    if decoded.problem is not None:
+        yield Reading(decoded.problem)
+    text = decoded.text
     outline = outline_markdown(text)
     if outline.problem is not None:
         yield Reading(ReadError(str(path), outline.problem, line=1))

@@ -110,7 +110,8 @@ def _print_summary(
     _warn_of_languages(report)
     typer.echo(
         f"files: {report.indexed} indexed, {report.unread} not readable, "
-        f"{len(found.skipped)} without a reader for their type, {found.ignored} left out by rules"
+        f"{len(found.skipped)} without a reader for their type, {found.ignored} left out by rules "
+        "(a folder counts once)"
     )
     for kind, count in found.skipped_types.items():
         names = [each for each in found.skipped if PurePosixPath(each).suffix.lower() == kind]

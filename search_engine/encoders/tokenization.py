@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import regex
 from tokenizers import Tokenizer
 from tokenizers.models import Unigram
 from tokenizers.normalizers import BertNormalizer, Lowercase
@@ -18,9 +19,14 @@ from tokenizers.normalizers import Sequence as NormalizerSequence
 from search_engine.encoders.batching import TokenizedText
 from search_engine.encoders.layout import Layout, read_json
 from search_engine.errors import CheckpointError
+from search_engine.scripts import UNSPACED_CHARACTER
 
 # A tokenizer_config.json writes "no limit" as a huge number.
 _NO_LIMIT = 1_000_000
+# Two letters of some script, or one where one may be a word. Mathematics has letters of its own,
+# and single ones of other scripts.
+_LETTER = r"[\p{L}--\p{Script=Common}]"
+_WORD = regex.compile(rf"{UNSPACED_CHARACTER}|{_LETTER}\p{{M}}*{_LETTER}", regex.V1)
 # Of a text's tokens, as unknown words. On XQuAD's paragraphs in pieces of 200 tokens, the default
 # model's tokenizer has more for all of Thai and Chinese and 83 % of Hindi, and for none or one
 # piece of a language whose letters it knows.
@@ -97,7 +103,7 @@ class TextTokenizer:
     def _is_unknown(self, text: str | tuple[str, str], ids: Sequence[int]) -> bool:
         """Whether too many tokens of a text stand for words that the vocabulary has none for.
 
-        What is unknown and no word, such as an emoji, does not count.
+        What is unknown and no word, such as an emoji or a sign of mathematics, does not count.
         """
         if self._unknown_id is None:
             return False
@@ -108,7 +114,7 @@ class TextTokenizer:
         # Encoded again, since the places of tokens are not kept where they are not asked for.
         encoding = self._cutting.encode(text)
         words = sum(
-            token_id == self._unknown_id and any(map(str.isalpha, text[start:end]))
+            token_id == self._unknown_id and _WORD.search(text, start, end) is not None
             for token_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
         )
         return words > most

@@ -49,8 +49,9 @@ class FoundFiles:
         problems: what was given and cannot be read: a path that is missing, a folder without a
             file that has a reader, a folder that may not be listed, a file without a reader.
         skipped: files in folders that were passed over, because their type has no reader.
-        ignored: how many were left out because a rule says so, they are hidden, or they belong to
-            a data set that is read by another file.
+        ignored: how many files and folders were left out because a rule says so, they are hidden,
+            or they belong to a data set that is read by another file; what is in a folder that was
+            left out is not counted.
         listed: root -> paths of the folders below it that were looked into.
         unlisted: root -> paths below it of which nothing is known: a folder that cannot be listed,
             a link that leads nowhere, a folder that was given and is empty, as the place is where
@@ -253,8 +254,7 @@ class _Search:
             or layout.leaves_out(place.name, folder=folder)
             or tree.rules.leave_out(place, folder=folder)
         )
-        if ignored and not folder:
-            self.ignored += 1
+        self.ignored += ignored
         return ignored
 
     def _consider(

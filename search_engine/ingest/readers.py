@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -16,7 +17,8 @@ from search_engine.types import Document
 class Fields:
     """A record of a file whose fields have names (a line of JSONL, a row of a table).
 
-    `records.document_of` makes a document of it, by the names that a person gave or by custom.
+    `records.document_of` makes a document of it, by the names that a person gave or by custom. A
+    row of a table is a `records.Row`.
 
     Attributes:
         values: by field, as the file has them.
@@ -35,9 +37,8 @@ class Reading:
 
     Attributes:
         content: a document, the fields that make one, or what is wrong with a part of the file.
-            The `doc_id` of a document
-            is its id within the file, "" where the document is the whole file; `source` and an
-            empty title of a whole file are filled in by `reading.read_files`.
+            The `doc_id` of a document is its id within the file, "" where the document is the whole
+            file; `source`, an empty title and what is known of the file are added later.
         bytes_read: how far into the file the reader is, in bytes on disk; None after the whole.
     """
 
@@ -127,6 +128,12 @@ readers: Registry[Reader] = Registry(
     },
 )
 
+# What projects call their texts, with or without more behind a dash: LICENSE-MIT.
+_PLAIN_NAME = re.compile(
+    r"(?:readme|licen[cs]e|copying|copyright|notice|authors|contributors|contributing|changelog"
+    r"|changes|history|news|install|todo|makefile|dockerfile)(?:[-_][\w-]+)?",
+    re.IGNORECASE,
+)
 # Consulted first where text recognition was asked for (`RootSettings.ocr`).
 ocr_readers: Registry[Reader] = Registry(
     "reader with text recognition",
@@ -152,9 +159,13 @@ def known_extensions(*, ocr: bool = False) -> list[str]:
 def find_extension(name: str, *, ocr: bool = False) -> str | None:
     """The longest extension of a file name that has a reader, in lower case; None without one.
 
+    A file without an extension whose name says that it is text, such as README, is a .txt file.
+
     Args:
         ocr: whether the readers that recognise text count too.
     """
+    if _PLAIN_NAME.fullmatch(name):
+        return ".txt"
     suffixes = [suffix.lower() for suffix in PurePath(name).suffixes]
     for first in range(len(suffixes)):
         extension = "".join(suffixes[first:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
@@ -27,7 +28,14 @@ _BETWEEN = {"id": "-", "text": "\n\n", "title": ", "}
 
 @dataclass(frozen=True, slots=True)
 class Row(Fields):
-    """A row of a table: where no column is the text by custom, all columns together are."""
+    """A row of a table: where no column is the text by custom, all columns together are.
+
+    Attributes:
+        untyped: the table knows text alone, as CSV does: in the metadata, what is written as a
+            number is one.
+    """
+
+    untyped: bool = False
 
 
 class _BadRecordError(Exception):
@@ -116,8 +124,9 @@ def _make_document(fields: Fields, mapping: Mapping[str, str], seen: set[str]) -
     used = {*id_fields, *text_fields, *title_fields}
     nested = values.get("metadata")
     others = {**(nested if isinstance(nested, Mapping) else {}), **values}
+    untyped = isinstance(fields, Row) and fields.untyped
     metadata = {
-        name: _as_scalar(value)
+        name: _as_number(value) if untyped and isinstance(value, str) else _as_scalar(value)
         for name, value in others.items()
         if name not in used and _is_scalar(value)
     }
@@ -221,3 +230,13 @@ def _as_scalar(value: object) -> Scalar | None:
     if isinstance(value, date | time):
         return value.isoformat() if value == value else None
     return None if value is None else str(value)
+
+
+def _as_number(text: str) -> Scalar:
+    """The number that a text is written as, or the text: `007` and `1e3` stay as they are."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            number = kind(text)
+            if str(number) == text and math.isfinite(number):
+                return number
+    return text

@@ -47,6 +47,8 @@ def long_tokenizer(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Text
         # What is no word does not count, however much of it there is.
         ("the 🙂 ✨ → ☃ cell", False),
         ("🙂", False),
+        # Letters of mathematics are of no language.
+        ("\U0001d505 \U0001d4b3 \u2135 the cell", False),
         (UNKNOWN, True),
         (f"🙂 {UNKNOWN}", True),
         # Only what is read counts.

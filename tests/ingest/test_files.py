@@ -44,7 +44,11 @@ def read(*paths: Path) -> list[Record]:
         ("a.tar.gz", None),
         ("a.gz", None),
         (".md", None),
-        ("README", None),
+        ("README", ".txt"),
+        ("LICENSE-MIT", ".txt"),
+        ("Makefile", ".txt"),
+        ("READMEX", None),
+        ("program", None),
         ("a.docx", ".docx"),
         ("a.xyz", None),
     ],
@@ -58,12 +62,12 @@ def test_every_reader_loads() -> None:
 
 
 def test_finds_what_has_a_reader(tmp_path: Path) -> None:
-    write(tmp_path, "b.TXT", "a/x.md", "a/y.xyz", "z.xyz", "LICENSE", ".hid.md", ".git/c.md")
+    write(tmp_path, "b.TXT", "a/x.md", "a/y.xyz", "z.xyz", "program", ".hid.md", ".git/c.md")
     found = find_files([tmp_path])
     assert relative(found) == ["a/x.md", "b.TXT"]
-    assert found.skipped == tuple(str(tmp_path / name) for name in ("LICENSE", "a/y.xyz", "z.xyz"))
+    assert found.skipped == tuple(str(tmp_path / name) for name in ("a/y.xyz", "program", "z.xyz"))
     assert dict(found.skipped_types) == {"": 1, ".xyz": 2}
-    assert found.ignored == 1
+    assert found.ignored == 2
     assert found.problems == ()
     first = found.files[0]
     assert first.path == (tmp_path / "a/x.md").resolve()

@@ -180,3 +180,20 @@ def test_names_are_numbered(names: list[str]) -> None:
 
 def test_numbered_names() -> None:
     assert number_names(["a", "", " a ", "a"]) == ["a", "column-2", "a-2", "a-3"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(("2024", 2024), ("-3", -3), ("0", 0), ("1.5", 1.5), ("-0.25", -0.25)),
+        # What would be written otherwise stays as it is: codes, other notations, no numbers.
+        *((each, each) for each in ("007", "1e3", "1.50", "+1", "1,5", "nan", "inf", "1_0", "")),
+        *((each, each) for each in (" 1", "\u0661", "9" * 400 + ".0", "True")),
+    ],
+)
+def test_what_a_table_without_types_writes_as_a_number_is_one(text, value) -> None:
+    values = {"text": "t", "n": text}
+    metadata = document_of(Row(values, "row-1", 2, untyped=True), {}, set()).metadata
+    assert (metadata["n"], type(metadata["n"])) == (value, type(value))
+    # A table with types means text where it has text.
+    assert document_of(Row(values, "row-1"), {}, set()).metadata["n"] == text

@@ -136,7 +136,7 @@ def _read_rows(lines: _Lines, delimiter: str, legacy: str) -> Iterator[Row | Rea
             yield ReadError("", f"{reason}; check its quotes and delimiters", line=first_line)
             continue
         values = {name: cell or None for name, cell in zip(columns, cells, strict=True)}
-        yield Row(values, f"row-{number}", first_line)
+        yield Row(values, f"row-{number}", first_line, untyped=True)
 
 
 def _guess_legacy(sample: bytes) -> str:

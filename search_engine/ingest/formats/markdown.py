@@ -27,12 +27,12 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """One heading of a Markdown text.
+    """One heading of a text.
 
     Attributes:
         start: offset of the line it begins on, in characters.
-        level: 1 to 6.
-        title: what it says, without inline mark-up and without an attribute block.
+        level: 1 is the outermost; 6 is the deepest of Markdown.
+        title: what it says, without mark-up; empty where a section of the level ends.
     """
 
     start: int

@@ -13,10 +13,13 @@ demo: $(INSTALLED)
 test: $(INSTALLED) lint
 	$(BIN)/python -m pytest
 
-# Browsers, notebooks, long fault tests. Chromium comes from the system's packages.
+# Browsers, notebooks, text recognition, long fault tests. Chromium and tesseract come from the system's
+# packages.
 test-slow: $(INSTALLED)
 	command -v chromium >/dev/null || (apt-get update && apt-get install -y chromium chromium-driver)
+	command -v tesseract >/dev/null || (apt-get update && apt-get install -y tesseract-ocr)
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest tests/ingest/test_ocr.py
 
 # Every figure of the README; needs ../shared/data (data/README.md says how to get the sets).
 bench: $(INSTALLED)
@@ -26,6 +29,9 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/query_latency.py
 	$(BIN)/python benchmarks/small_commits.py
 	$(BIN)/python benchmarks/filtered_search.py
+	$(BIN)/python benchmarks/identifiers.py
+	$(BIN)/python benchmarks/sync_speed.py
+	$(BIN)/python benchmarks/ingest_speed.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ from search_engine.config import FusionConfig
 from search_engine.types import Hits
 
 
-def fuse(legs: Mapping[str, Hits], config: FusionConfig) -> Hits:
+def fuse(legs: Mapping[str, Hits], config: FusionConfig, *, has_identifier: bool = False) -> Hits:
     """All chunks that any leg found, by reciprocal rank or by weighted min-max scores.
 
     - "rrf": sum over legs of weight / (rank_constant + rank) (Cormack, Clarke and Buettcher 2009).
@@ -22,9 +22,11 @@ def fuse(legs: Mapping[str, Hits], config: FusionConfig) -> Hits:
 
     Args:
         legs: what each leg found, best first; any number of them.
+        has_identifier: whether the question has one, so that `identifier_weights` count.
     """
     contribution = _reciprocal_ranks if config.method == "rrf" else _minmax
-    weights = {str(leg): weight for leg, weight in config.weights.items()}
+    chosen = config.identifier_weights if has_identifier else config.weights
+    weights = {str(leg): weight for leg, weight in chosen.items()}
     found = [(weights.get(name, 1.0), hits) for name, hits in legs.items() if len(hits)]
     if not found:
         return Hits.empty()

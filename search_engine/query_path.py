@@ -17,6 +17,7 @@ from search_engine.config import Config
 from search_engine.explain import highlight
 from search_engine.filters import Filter, keys_of
 from search_engine.fusion import fuse
+from search_engine.index.analysis import has_identifier
 from search_engine.index.reader import IndexReader
 from search_engine.index.snapshot import Snapshot
 from search_engine.index.store.stored import StoredChunk
@@ -106,7 +107,8 @@ def retrieve(reader: IndexReader, asked: Asked, *, depth: int, rerank: bool) -> 
     config, reranker = asked.config, asked.legs.reranker
     legs = _ask_legs(reader, asked, depth, clock) if asked.query.text.strip() else {}
     with clock.stage("fuse"):
-        fused = fuse(legs, config.fusion)
+        identifier = has_identifier(asked.query.text)
+        fused = fuse(legs, config.fusion, has_identifier=identifier)
     reranked = None
     if rerank and reranker is not None and config.rerank is not None:
         with clock.stage("rerank"):

@@ -49,6 +49,14 @@ def test_minmax_fusion_is_its_formula(legs) -> None:
     assert _by_id(fuse(legs, config)) == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
+@given(legs=st.dictionaries(st.sampled_from(["dense", "bm25", "splade"]), lists))
+def test_a_question_with_an_identifier_has_weights_of_its_own(legs) -> None:
+    config = FusionConfig(weights={"bm25": 0.6}, identifier_weights={"bm25": 3.0, "dense": 0.5})
+    other = FusionConfig(weights={"bm25": 3.0, "dense": 0.5})
+    assert _by_id(fuse(legs, config, has_identifier=True)) == _by_id(fuse(legs, other))
+    assert _by_id(fuse(legs, config)) == _by_id(fuse(legs, FusionConfig(weights={"bm25": 0.6})))
+
+
 @given(legs=st.dictionaries(st.sampled_from(["dense", "bm25"]), lists))
 def test_the_fused_list_is_in_order(legs) -> None:
     fused = fuse(legs, FusionConfig())

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_engine.errors import ConfigError
-from search_engine.index.analysis import Analyzer
+from search_engine.index.analysis import Analyzer, has_identifier
 
 ENGLISH = Analyzer("english")
 AUTO = Analyzer("auto")
@@ -303,3 +303,20 @@ def test_questions_in_any_script_find_their_paragraph(shared_data, language) -> 
 def test_an_unknown_language_lists_those_there_are() -> None:
     with pytest.raises(ConfigError, match=r"klingon.*auto.*english"):
         Analyzer("klingon")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *((each, True) for each in ("--web.enable-lifecycle", "tar -xzf", "scrape_interval")),
+        *((each, True) for each in ("what does response_model do", "std::vec", "os.path.join")),
+        *((each, True) for each in ("HTTPException", "camelCase", "error E0308", "_private")),
+        *((each, True) for each in ("AS-201", "use getHttpHeader here", "storage.tsdb")),
+        *((each, False) for each in ("how do I cook rice", "the HTTP 404 code", "e.g. this one")),
+        *((each, False) for each in ("a well-known fact", "text/html", "at 9 a.m.", "IPv4", "p53")),
+        *((each, False) for each in ("mRNA and IgM", "Dr. McDonald", "my iPhone", "1.5 litres")),
+        *((each, False) for each in ("Who? Me.", "12:30", "", "東京の天気", "NASA", "2024-05-17")),
+    ],
+)
+def test_identifiers_are_told_from_prose(text, expected) -> None:
+    assert has_identifier(text) is expected

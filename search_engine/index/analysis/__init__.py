@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from search_engine.index.analysis.analyzer import AUTO, Analyzer
-from search_engine.index.analysis.words import Token
+from search_engine.index.analysis.words import Token, has_identifier
 
-__all__ = ["AUTO", "Analyzer", "Token"]
+__all__ = ["AUTO", "Analyzer", "Token", "has_identifier"]

@@ -25,6 +25,10 @@ _CANDIDATE = regex.compile(_COMPOUND.format(word=_WORD), regex.V1)
 _ASCII_CANDIDATE = re.compile(_COMPOUND.format(word=r"\w+"))
 _HYPHENATED = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _CODE = re.compile(r"-|(?=.*[^\W\d_]).*[._:]")
+_IDENTIFIER = regex.compile(
+    r"^--?[^\W\d]|[^\W_]{2}(?:\.|::?)[^\W\d_]|[^\W_]_|_[^\W_]"
+    r"|\p{Ll}{2}\p{Lu}\p{Ll}|^\p{Lu}{2,}\p{Ll}{3}|^\p{Lu}{1,4}-?\d{3,}$"
+)
 _RUN = regex.compile(rf"(?:{_PAIRED}\p{{M}}*+)+", regex.V1)
 _CHARACTER = regex.compile(r"\X")
 # Soft hyphen, zero-width joiner, variation selectors.
@@ -60,6 +64,14 @@ def is_hyphenated(compound: str) -> bool:
 def is_code(compound: str) -> bool:
     """Whether a compound is of a form that prose hardly has: `a.b`, `a::b`, `a_b/c`, `--a`."""
     return _CODE.match(compound) is not None
+
+
+def has_identifier(text: str) -> bool:
+    """Whether a word of a text is of a form that prose hardly has: an option, a name in code.
+
+    `--flag`, `ab.c`, `ab::c`, `a_b`, `camelCase` or a code such as `E0308`.
+    """
+    return any(_IDENTIFIER.search(word) for word in candidates_in(text).findall(text))
 
 
 def place_bigrams(text: str) -> Iterator[Token]:

@@ -44,7 +44,7 @@ def _as_json(index: str, threshold: float, found: Duplicates) -> dict[str, objec
 
 
 def _print(index: str, found: Duplicates) -> None:
-    from search_engine.cli.terminal import printable_line
+    from search_engine.cli.terminal import count_of, printable_line
 
     for number, group in enumerate(found.groups, 1):
         typer.echo(f"{number}. {len(group)} documents; the others repeat the first")
@@ -54,7 +54,7 @@ def _print(index: str, found: Duplicates) -> None:
                 f"   {doc_id}\t{title}\t{document.characters} characters\t"
                 f"Jaccard {document.jaccard:.3f} (estimated {document.estimated_jaccard:.3f})"
             )
-    typer.echo(f"{index}: {found.repeating} documents are near-duplicates of others")
+    typer.echo(f"{index}: {count_of(found.repeating, 'near-duplicate document')}")
     if found.groups:
         typer.echo(f"`search-cli delete --index {index} DOC_ID` deletes one; nothing was deleted.")
     if found.without_signature:

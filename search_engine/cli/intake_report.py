@@ -13,7 +13,7 @@ from rich.text import Text
 
 from search_engine.cli.places import index_folder
 from search_engine.cli.progress import console
-from search_engine.cli.terminal import printable_line
+from search_engine.cli.terminal import count_of, printable_line
 
 if TYPE_CHECKING:
     from search_engine.errors import ReadError
@@ -102,11 +102,12 @@ def _print_summary(
     counts, found = report.counts, report.comparison.found
     deleted = f"{counts.deleted} deleted, " if counts.deleted else ""
     typer.echo(
-        f"{name}: {counts.added} documents added, {counts.replaced} replaced, {deleted}"
-        f"{counts.unchanged} unchanged, {counts.chunks} chunks, in {seconds:.1f} s"
+        f"{name}: {count_of(counts.added, 'document')} added, {counts.replaced} replaced, {deleted}"
+        f"{counts.unchanged} unchanged, {count_of(counts.chunks, 'chunk')}, in {seconds:.1f} s"
     )
     if counts.truncated:
-        typer.echo(f"{counts.truncated} texts were longer than the model reads and were cut.")
+        texts = count_of(counts.truncated, "text")
+        typer.echo(f"{texts} longer than the model reads: cut in its vectors, whole in all else")
     _warn_of_languages(report)
     typer.echo(
         f"files: {report.indexed} indexed, {report.unread} not readable, "
@@ -117,9 +118,8 @@ def _print_summary(
         names = [each for each in found.skipped if PurePosixPath(each).suffix.lower() == kind]
         typer.echo(f"  no reader for {kind or 'no extension'} ({count}): {_name_some(names)}")
     if near_duplicates:
-        typer.echo(
-            f"{near_duplicates} documents nearly repeat others (search-cli dedupe lists them)"
-        )
+        repeating = count_of(near_duplicates, "near-duplicate document")
+        typer.echo(f"{repeating} (search-cli dedupe lists what they repeat)")
     if report.problems:
         typer.echo(f"problems: {len(report.problems)}, named above; the rest went in.")
 

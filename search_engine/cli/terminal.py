@@ -16,3 +16,8 @@ def printable(text: str) -> str:
 def printable_line(text: str) -> str:
     """The same for a text that must stay on one line."""
     return printable(text).replace("\n", "\ufffd").replace("\t", "\ufffd")
+
+
+def count_of(number: int, what: str) -> str:
+    """A number of things: `1 document`, `2 documents`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -156,17 +156,17 @@ def known_extensions(*, ocr: bool = False) -> list[str]:
     return sorted({*readers.names(), *(ocr_readers.names() if ocr else ())})
 
 
-def find_extension(name: str, *, ocr: bool = False) -> str | None:
-    """The longest extension of a file name that has a reader, in lower case; None without one.
+def find_extension(path: str, *, ocr: bool = False) -> str | None:
+    """The longest extension of a file that has a reader, in lower case; None without one.
 
     A file without an extension whose name says that it is text, such as README, is a .txt file.
 
     Args:
         ocr: whether the readers that recognise text count too.
     """
-    if _PLAIN_NAME.fullmatch(name):
+    if _PLAIN_NAME.fullmatch(PurePath(path).name):
         return ".txt"
-    suffixes = [suffix.lower() for suffix in PurePath(name).suffixes]
+    suffixes = [suffix.lower() for suffix in PurePath(path).suffixes]
     for first in range(len(suffixes)):
         extension = "".join(suffixes[first:])
         if extension in readers or (ocr and extension in ocr_readers):

@@ -111,7 +111,7 @@ def test_groups_are_listed_largest_first(folder, run) -> None:
         ["2. 2 documents; the others repeat the first"],
         ["   notes/a", "Title�[2J of notes/a�", "10 characters", "Jaccard 1.000 (estimated 1.000)"],
         ["   notes/b", "Title�[2J of notes/b�", "9 characters", "Jaccard 1.000 (estimated 1.000)"],
-        [f"{folder}: 3 documents are near-duplicates of others"],
+        [f"{folder}: 3 near-duplicate documents"],
         [f"`search-cli delete --index {folder} DOC_ID` deletes one; nothing was deleted."],
     ]
 
@@ -166,7 +166,7 @@ def test_documents_without_a_signature_are_counted(folder, run) -> None:
     ended = run("dedupe", "-i", str(folder))
     assert ended.status == 0
     assert ended.out.splitlines()[-3:] == [
-        f"{folder}: 1 documents are near-duplicates of others",
+        f"{folder}: 1 near-duplicate document",
         f"`search-cli delete --index {folder} DOC_ID` deletes one; nothing was deleted.",
         "2 documents have no signature and were not compared: an earlier version added them. "
         "Index their files again to compare them too.",
@@ -174,7 +174,7 @@ def test_documents_without_a_signature_are_counted(folder, run) -> None:
     assert run("dedupe", "-i", str(folder), "--json").json["without_signature"] == 2
     _unsign(folder, list(TEXTS))
     assert run("dedupe", "-i", str(folder)).out.splitlines() == [
-        f"{folder}: 0 documents are near-duplicates of others",
+        f"{folder}: 0 near-duplicate documents",
         "6 documents have no signature and were not compared: an earlier version added them. "
         "Index their files again to compare them too.",
     ]

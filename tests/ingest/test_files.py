@@ -45,6 +45,7 @@ def read(*paths: Path) -> list[Record]:
         ("a.gz", None),
         (".md", None),
         ("README", ".txt"),
+        ("docs/README", ".txt"),
         ("LICENSE-MIT", ".txt"),
         ("Makefile", ".txt"),
         ("READMEX", None),

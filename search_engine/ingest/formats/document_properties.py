@@ -17,8 +17,13 @@ _NO_TITLE = re.compile(
 )
 _FILE_NAME = re.compile(r"\S+\.(?:\w{2,4}|\w)|\S+\.indd", re.IGNORECASE)
 _PROGRAM = re.compile(r"^Microsoft (?:Word|PowerPoint|Excel) - ", re.IGNORECASE)
-# Libraries name themselves, or the person who made their template.
-_NO_AUTHOR = {"openpyxl", "python-docx", "steve canny", "unknown", "user", "microsoft office user"}
+# What programs and systems write where they know no author; libraries name themselves, or the
+# person who made their template.
+_NO_AUTHOR = re.compile(
+    r"\W*(?:anonymous|unspecified|unknown|author|(?:microsoft office )?user|admin|administrator"
+    r"|root|owner|none|n/?a|openpyxl|python-docx|steve canny)?\W*\d*",
+    re.IGNORECASE,
+)
 # The zero of Windows, which is in a file where nobody set the time.
 _FIRST_YEAR = 1602
 
@@ -29,6 +34,12 @@ def clean_title(title: str) -> str:
     if _NO_TITLE.fullmatch(title) or _FILE_NAME.fullmatch(title):
         return ""
     return title
+
+
+def clean_author(author: str) -> str:
+    """The author from the properties, or "" where it is a program's default."""
+    author = " ".join(author.replace("\x00", "").split())
+    return "" if _NO_AUTHOR.fullmatch(author) else author
 
 
 def find_title(title: str, text: str) -> str:
@@ -47,9 +58,8 @@ def make_metadata(author: str, created: str) -> Metadata:
         created: the time of making; one that is not ISO 8601 is left out.
     """
     metadata: dict[str, str] = {}
-    author = " ".join(author.replace("\x00", "").split())
-    if author and author.lower() not in _NO_AUTHOR:
-        metadata["author"] = author
+    if name := clean_author(author):
+        metadata["author"] = name
     try:
         if datetime.fromisoformat(created).year >= _FIRST_YEAR:
             metadata["created"] = created

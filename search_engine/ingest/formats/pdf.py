@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -15,6 +14,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from search_engine.errors import ReadError
+from search_engine.ingest.formats.document_properties import clean_author, clean_title
 from search_engine.ingest.formats.pdf_text import read_page_text
 from search_engine.ingest.problems import describe
 from search_engine.ingest.readers import Reading
@@ -26,19 +26,6 @@ pdfium_lock = threading.Lock()
 PageRecognizer: TypeAlias = Callable[[pypdfium2.PdfDocument, int], str]
 
 _PAGE_GAP = "\n\n"
-# What programs write when nobody gave a title.
-_NO_TITLE = re.compile(
-    r"\W*(?:untitled|anonymous|unspecified|unknown|title|(?:microsoft )?(?:powerpoint )?"
-    r"presentation|document|slide|page)\W*\d*",
-    re.IGNORECASE,
-)
-_FILE_NAME = re.compile(r"\S+\.(?:\w{2,4}|\w)|\S+\.indd", re.IGNORECASE)
-_PROGRAM = re.compile(r"^Microsoft (?:Word|PowerPoint|Excel) - ", re.IGNORECASE)
-# What programs and systems write where they know no author.
-_NO_AUTHOR = re.compile(
-    r"\W*(?:anonymous|unspecified|unknown|author|user|admin|administrator|root|owner|none|n/?a)?\W*\d*",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +106,8 @@ def _read_pages(path: Path, recognize: PageRecognizer | None) -> _Pages:
             raise ReadError(str(path), "is not a PDF file, whatever its name says")
     with pdfium_lock:
         document = _open_document(path)
-        title = _clean_title(document.get_metadata_value("Title"))
-        author = _clean_author(document.get_metadata_value("Author"))
+        title = clean_title(document.get_metadata_value("Title"))
+        author = clean_author(document.get_metadata_value("Author"))
         count = len(document)
     metadata = MappingProxyType({"author": author}) if author else NO_METADATA
     pages = _Pages([], [], title, metadata, [])
@@ -168,16 +155,3 @@ def _read_page(document: pypdfium2.PdfDocument, index: int) -> tuple[str, bool]:
             return text, False
         images = page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE])
         return "", next(iter(images), None) is not None
-
-
-def _clean_title(title: str) -> str:
-    """The title from the metadata, or "" where it is a program's default or a file's name."""
-    title = _PROGRAM.sub("", " ".join(title.replace("\x00", "").split()))
-    if _NO_TITLE.fullmatch(title) or _FILE_NAME.fullmatch(title):
-        return ""
-    return title
-
-
-def _clean_author(author: str) -> str:
-    author = " ".join(author.replace("\x00", "").split())
-    return "" if _NO_AUTHOR.fullmatch(author) else author

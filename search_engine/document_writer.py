@@ -97,18 +97,6 @@ class DocumentWriter:
         """See IndexWriter."""
         return self._writer.root(path, settings=settings)
 
-    def root_id(self, path: Path) -> str:
-        """The id of a root folder, with which the ids of its documents begin."""
-        return self.root(path).root_id
-
-    def roots(self) -> dict[Path, Root]:
-        """All roots, by their paths."""
-        return self._writer.roots()
-
-    def known_files(self, root_id: str) -> dict[str, KnownFile]:
-        """The files that were read below a root, by their paths below it."""
-        return self._writer.known_files(root_id)
-
     def documents_of_file(self, root_id: str, relative: str) -> list[str]:
         """The ids of the committed documents of a file."""
         return self._writer.documents_of_file(root_id, relative)
@@ -116,6 +104,13 @@ class DocumentWriter:
     def document_count_below(self, root_id: str) -> int:
         """How many committed documents lie below a root."""
         return self._writer.document_count_below(root_id)
+
+    def begin_file(self, root_id: str, relative: str) -> None:
+        """Remember, no later than the first document of a file, that it is being read.
+
+        Whatever ends the run before `know_file`, its documents are known to be of this file.
+        """
+        self._writer.know_file(KnownFile.unread(root_id, relative))
 
     def know_file(self, file: KnownFile) -> None:
         """Remember a file whose documents were all added or deleted, together with the last."""

@@ -63,14 +63,18 @@ class ReadError(SearchEngineError):
         path: the file, as it was given.
         reason: what is wrong with it, in words for the person who owns the file.
         line: 1-based line of the record, or None where the whole file is meant.
+        passing: the machine is to blame, and not the file: the next try may go well.
     """
 
-    def __init__(self, path: str, reason: str, *, line: int | None = None) -> None:
+    def __init__(
+        self, path: str, reason: str, *, line: int | None = None, passing: bool = False
+    ) -> None:
         place = path if line is None else f"{path}:{line}"
         super().__init__(f"{place}: {reason}")
         self.path = path
         self.reason = reason
         self.line = line
+        self.passing = passing
 
 
 class DatasetError(SearchEngineError):

@@ -11,7 +11,8 @@ import pytest
 from search_engine.config import ChunkingConfig, Config
 from search_engine.document_writer import WriterCounts
 from search_engine.errors import ConfigError
-from search_engine.index.store.known_files import KnownFile
+from search_engine.index.store.database import Database
+from search_engine.index.store.known_files import KnownFile, known_files
 from search_engine.search import SearchEngine
 from search_engine.types import Document
 
@@ -220,6 +221,11 @@ def test_texts_that_are_there_are_not_encoded_again(engine) -> None:
     assert (writer.counts.encoded, writer.counts.reused, writer.counts.chunks) == (1, 1, 2)
 
 
+def _known_files(engine: SearchEngine) -> dict[str, KnownFile]:
+    with Database(engine.folder, writable=True) as database:
+        return known_files(database.here, "docs")
+
+
 def _known(place: Path) -> KnownFile:
     return KnownFile("docs", place.name, 1, 2, "hash", 1, (("a fault", 3), ("another", None)), 4)
 
@@ -232,15 +238,15 @@ def test_a_file_is_known_once_its_documents_are_committed(engine, tmp_path) -> N
         writer.know_file(_known(tmp_path / "a.txt"))
         # Ended early: the document was not encoded, so its file is not known either.
         writer.commit_encoded()
-        assert writer.known_files("docs") == {}
+        assert _known_files(engine) == {}
         writer.add(Document("docs/a.txt", "alpha"))
         writer.know_file(_known(tmp_path / "a.txt"))
         writer.commit()
-        assert writer.known_files("docs") == {"a.txt": _known(tmp_path / "a.txt")}
+        assert _known_files(engine) == {"a.txt": _known(tmp_path / "a.txt")}
         writer.forget_file("docs", "a.txt")
-        assert writer.known_files("docs") != {}
+        assert _known_files(engine) != {}
     with engine.writer() as writer:
-        assert writer.known_files("docs") == {}
+        assert _known_files(engine) == {}
         assert dict(writer.root(tmp_path / "docs").settings) == {"hidden": True}
         assert writer.documents_of_file("docs", "a.txt") == ["docs/a.txt"]
         assert (writer.document_count_below("docs"), writer.document_count_below("doc")) == (1, 0)

@@ -81,13 +81,11 @@ def index(
 
 def _read(engine: SearchEngine, comparison: Comparison, report: SyncReport) -> None:
     from search_engine.cli.intake_progress import intake_progress
-    from search_engine.sync.intake import read_into
+    from search_engine.sync.intake import read_into, store_roots
 
-    with intake_progress(engine, comparison.found.files) as (writer, on_record):
-        roots = {
-            path: writer.root(path, settings=settings.as_json())
-            for path, settings in comparison.settings.items()
-        }
-        read = read_into(writer, comparison.found.files, roots, on_record=on_record)
+    files = comparison.found.files
+    with intake_progress(engine, files) as (writer, on_record):
+        roots = store_roots(writer, comparison.settings)
+        read = read_into(writer, files, roots, found=files, on_record=on_record)
     report.indexed, report.unread, report.counts = read.indexed, read.unread, writer.counts
     report.problems += read.problems

@@ -44,7 +44,8 @@ def intake_progress(
         except KeyboardInterrupt:
             writer.commit_encoded()
             typer.echo(
-                "interrupted; what was encoded is kept, and the same command goes on from there",
+                "interrupted; what was encoded is kept, in batches of 500 chunks, and the same "
+                "command goes on from there",
                 err=True,
             )
             raise typer.Exit(INTERRUPTED) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import PurePosixPath
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 SOME_NOT_READ = 3
 # Names shown of files of one type that has no reader; `--json` has all.
 _NAMES_SHOWN = 5
+# Problems shown of one file.
+_PROBLEMS_SHOWN = 3
 # Of all documents, those that must be new for all to be compared: it takes 5 s for 100,000.
 _SHARE_TO_COMPARE = 0.01
 # Of the chunks that were encoded; below it nothing is said.
@@ -39,7 +42,7 @@ def report_intake(name: str, report: SyncReport, seconds: float, *, as_json: boo
     repeating = _count_near_duplicates(name, report)
     _print_problems(report.problems)
     for kept in report.kept:
-        _warn(f"not deleted: {kept.root}: {kept.reason}")
+        _warn(f"not deleted: {kept.root}: {count_of(kept.documents, 'document')}: {kept.reason}")
     if as_json:
         typer.echo(json.dumps(_as_json(name, report, seconds, repeating), ensure_ascii=False))
     else:
@@ -60,8 +63,15 @@ def _count_near_duplicates(name: str, report: SyncReport) -> int | None:
 
 
 def _print_problems(problems: Iterable[ReadError]) -> None:
+    """Name problems, of one file no more than a few."""
+    counts: Counter[str] = Counter()
     for problem in problems:
-        _warn(f"problem: {problem}")
+        counts[problem.path] += 1
+        if counts[problem.path] <= _PROBLEMS_SHOWN:
+            _warn(f"problem: {problem}")
+    for path, count in counts.items():
+        if count > _PROBLEMS_SHOWN:
+            _warn(f"problem: {path}: and {count - _PROBLEMS_SHOWN} more (--json names all)")
 
 
 def _warn(message: str) -> None:
@@ -121,7 +131,8 @@ def _print_summary(
         repeating = count_of(near_duplicates, "near-duplicate document")
         typer.echo(f"{repeating} (search-cli dedupe lists what they repeat)")
     if report.problems:
-        typer.echo(f"problems: {len(report.problems)}, named above; the rest went in.")
+        rest = "; the rest went in" if report.indexed else ""
+        typer.echo(f"problems: {len(report.problems)}, named above{rest}.")
 
 
 def _warn_of_languages(report: SyncReport) -> None:

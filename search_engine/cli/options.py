@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from shutil import which
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -121,8 +122,8 @@ OcrOption: TypeAlias = Annotated[
 WhereOption: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        help="Only documents whose metadata meets a condition: lang=de, year>=2020, "
-        "'lang in (de, en)', 'not draft=true'. May be given several times; all must hold.",
+        help="Only documents whose metadata meets a condition: language=de, year>=2020, "
+        "'language in (de, en)', 'not draft=true'. May be given several times; all must hold.",
     ),
 ]
 DeviceOption: TypeAlias = Annotated[
@@ -139,11 +140,19 @@ def changed_reading(
     """What the options make of the settings that a folder's files are read with.
 
     Raises:
-        ConfigError: a field is not given as it must be.
+        BadParameter: a field is not given as it must be, or tesseract is not installed.
     """
+    from search_engine.errors import ConfigError
     from search_engine.ingest.records import parse_mapping
 
-    mapping = parse_mapping(fields) if fields else None
+    try:
+        mapping = parse_mapping(fields) if fields else None
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
+    if ocr and which("tesseract") is None:
+        raise typer.BadParameter(
+            "--ocr needs the program tesseract: install it (tesseract-ocr in Debian and Ubuntu)"
+        )
     return lambda before: before.changed(fields=mapping, hidden=hidden, ocr=ocr)
 
 

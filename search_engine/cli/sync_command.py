@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from search_engine.sync.comparison import Change, Comparison
     from search_engine.sync.run import SyncReport
 
-SOME_NOT_READ = 3
-
 
 def sync(
     paths: Annotated[list[str], typer.Argument(help="Files and folders to follow.")],
@@ -141,12 +139,20 @@ class _Follower:
             last = comparison.plan
 
     def _sync_watching(self, paths: list[str], change: Change, *, as_json: bool) -> None:
+        from search_engine.cli.intake_report import SOME_NOT_READ
+        from search_engine.cli.progress import console
+        from search_engine.cli.terminal import printable_line
+        from search_engine.errors import SearchEngineError
+
         try:
             self.sync(paths, change, as_json=as_json)
         except typer.Exit as ending:
             # What cannot be read is named, and followed all the same.
             if ending.exit_code != SOME_NOT_READ:
                 raise
+        except (SearchEngineError, OSError) as error:
+            # A lock that was held too long or a full disk may be over at the next change.
+            console.print(f"error: {printable_line(str(error))}", markup=False, soft_wrap=True)
 
     def _apply(self, comparison: Comparison) -> SyncReport:
         from search_engine.sync.run import bring_into_step, report_unchanged
@@ -183,6 +189,7 @@ def _foretell(name: str, paths: list[str], change: Change, *, prune: bool, as_js
                 {"from": before.file_id, "to": file.given} for before, file in plan.renamed
             ],
             "gone": [file.file_id for file in plan.gone],
+            "left_out": [file.file_id for file in plan.left_out],
             "unchanged": len(plan.unchanged),
             "not_deleted": [
                 {"root": str(each.root), "documents": each.documents, "reason": each.reason}
@@ -200,6 +207,7 @@ def _foretell(name: str, paths: list[str], change: Change, *, prune: bool, as_js
         *(("changed", file.given) for _, file in plan.changed),
         *(("renamed", f"{before.file_id} -> {file.given}") for before, file in plan.renamed),
         *(("gone", file.file_id) for file in plan.gone),
+        *(("left out now", file.file_id) for file in plan.left_out),
         *(("problem", str(each)) for each in comparison.found.problems),
         *(("not deleted", f"{each.root}: {each.reason}") for each in kept),
     ):

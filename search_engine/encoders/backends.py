@@ -63,7 +63,14 @@ def open_backend(
             log.warning("%s Going on with the torch backend, which is slower.", error)
     from search_engine.encoders.torch_backend import TorchBackend
 
-    return TorchBackend(layout, dtype=_resolve_dtype(dtype, device), device=device or "cpu")
+    try:
+        return TorchBackend(layout, dtype=_resolve_dtype(dtype, device), device=device or "cpu")
+    except (AssertionError, RuntimeError) as error:
+        # Torch says so where it was built without the device, or does not know it.
+        if device is None:
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"the device {device!r} cannot be used here: {reason}") from error
 
 
 class OpenVINOConversionError(CheckpointError):

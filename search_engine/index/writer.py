@@ -27,10 +27,9 @@ from search_engine.index.store.known_files import (
     KnownFile,
     document_count_below,
     documents_of_file,
-    known_files,
 )
 from search_engine.index.store.lock import write_lock
-from search_engine.index.store.roots import Root, Settings, store_root, stored_roots
+from search_engine.index.store.roots import Root, Settings, store_root
 
 COMMIT_CHUNKS = 2_000
 COMMIT_SECONDS = 15.0
@@ -111,16 +110,6 @@ class IndexWriter:
         with self._locked(), write_transaction(self._database.here):
             return store_root(self._database.here, path, settings)
 
-    def roots(self) -> dict[Path, Root]:
-        """All roots, by their paths."""
-        with sqlite_errors(self.folder):
-            return stored_roots(self._database.here)
-
-    def known_files(self, root_id: str) -> dict[str, KnownFile]:
-        """The files that were read below a root, by their paths below it."""
-        with sqlite_errors(self.folder):
-            return known_files(self._database.here, root_id)
-
     def stored_encodings(self, hashes: Sequence[bytes]) -> dict[bytes, StoredEncoding]:
         """What the generation stores of texts, by the hashes of what the encoders saw."""
         return self._encodings.find(hashes)
@@ -136,7 +125,7 @@ class IndexWriter:
             return document_count_below(self._database.here, root_id)
 
     def know_file(self, file: KnownFile) -> None:
-        """Remember, in the next commit, a file whose documents were all added or deleted."""
+        """Remember a file in the next commit."""
         self._files[file.root_id, file.relative] = file
 
     def forget_file(self, root_id: str, relative: str) -> None:

@@ -55,11 +55,6 @@ class _FileReading:
         self._settings = settings
         self._limits = limits
         self._extension = find_extension(file.relative, ocr=settings.ocr)
-        self._known = {
-            "path": file.relative,
-            "extension": self._extension,
-            "modified": _format_time(file.modified_ns),
-        }
         self._seen: set[str] = set()
         self._characters = 0
 
@@ -127,16 +122,21 @@ class _FileReading:
             )
 
     def _place_document(self, document: Document) -> Document:
-        """The document as the index will know it: with its id and source, never without a name."""
+        """The document as the index will know it: with its id and source, never without a name.
+
+        A record's own `path` or `extension` is its own. It has no time of modification: that of its
+        file would make every record another one whenever one of them changes.
+        """
         doc_id, title = self._file_id, str(document.title)
+        own = {str(name): _make_plain(value) for name, value in document.metadata.items()}
+        known = {"path": self._file.relative, "extension": self._extension}
+        metadata: dict[str, str | int | float | bool | None]
         if document.doc_id:
             doc_id = f"{doc_id}#{document.doc_id}"
+            metadata = {**own, **{name: known[name] for name in known if name not in own}}
         else:
             title = title or PurePosixPath(self._file.relative).stem
-        metadata: dict[str, str | int | float | bool | None] = {
-            str(name): _make_plain(value) for name, value in document.metadata.items()
-        }
-        metadata |= self._known
+            metadata = {**own, **known, "modified": _format_time(self._file.modified_ns)}
         metadata["title"] = title
         return replace(
             document,

@@ -81,15 +81,16 @@ def find_files(
     """The files to read in the files and folders given; only ignore files are opened.
 
     Hidden files and folders are left out, unless given themselves or asked for, and so is what the
-    ignore files of a root and of the folders below it name. Links are followed once. A file that is
-    reached twice is taken once, under its own name rather than a link's. In a folder in the BEIR
-    layout (it has `corpus.jsonl` or `corpus.jsonl.gz`) only the corpus is taken, and of a data set
-    saved by `datasets` only the Arrow files; of an index of ours nothing.
+    ignore files of a root and of the folders below it name. Links are followed once, but for those
+    to a folder that they lie in. A file that is reached twice is taken once, under its own name
+    rather than a link's. In a folder in the BEIR layout (it has `corpus.jsonl` or
+    `corpus.jsonl.gz`) only the corpus is taken, of a data set saved by `datasets` only the Arrow
+    files, and of an index of ours nothing.
 
     Args:
         settings_of: how the files below a root are found.
         roots: resolved folders known from before; what lies in one belongs to it, even if a folder
-            below it was given.
+            below it or around it was given. Of several, the innermost.
     """
     search = _Search(settings_of, roots)
     for path in paths:
@@ -146,8 +147,12 @@ class _Search:
         try:
             path = given.resolve(strict=True)
             mode = path.stat().st_mode
+            str(path).encode()
         except FileNotFoundError:
             self._report(given, "does not exist; check the spelling")
+            return
+        except UnicodeEncodeError:
+            self._report(given, "has a name that is not UTF-8; rename it")
             return
         except (OSError, RuntimeError) as error:
             self._report(given, describe(error))
@@ -167,9 +172,9 @@ class _Search:
             self._take(path, tree.start, tree)
 
     def _tree(self, given: Path, path: Path, folder: Path) -> _Tree:
-        """A path that was given, placed below the outermost known root that it lies in."""
+        """A path that was given, placed below the innermost known root that it lies in."""
         around = [above for above in (folder, *folder.parents) if above in self._roots]
-        root = around[-1] if around else folder
+        root = around[0] if around else folder
         # A file given by the name of a link keeps that name, which says more than its target's.
         name = path.name if around or path.is_dir() else given.name
         start = PurePosixPath((path.parent / name).relative_to(root).as_posix())
@@ -219,8 +224,13 @@ class _Search:
                         if not self._is_ignored(place, tree, layout, folder=False):
                             links.append(place)
                     elif entry.is_dir():
-                        if not self._is_ignored(place, tree, layout, folder=True):
-                            pending.append((folder / entry.name, place))
+                        if self._is_ignored(place, tree, layout, folder=True):
+                            continue
+                        inner = folder / entry.name
+                        if inner in self._roots:
+                            self._add_folder(self._tree(tree.name(place), inner, inner))
+                        else:
+                            pending.append((inner, place))
                     elif entry.is_file():
                         self._consider(folder / entry.name, place, tree, layout)
                 except OSError as error:
@@ -239,6 +249,10 @@ class _Search:
                 self._report(tree.name(place), "is a link that leads nowhere")
             return
         if stat.S_ISDIR(mode):
+            if path in (*link.parent.resolve().parents, link.parent.resolve()):
+                # It leads back to where it lies, or out of the root to all that is around it.
+                self.ignored += 1
+                return
             self._walk(path, place, tree, links)
         elif stat.S_ISREG(mode):
             beside = {entry.name for entry in link.parent.iterdir()}

@@ -84,9 +84,12 @@ _LANGUAGES = {
 }
 # Language, script, region and variants (RFC 5646), or a locale: de-DE, zh-Hans, DE_at, de_AT.UTF-8.
 _TAG = re.compile(r"([a-z]{2,3})(?:[-_](?:[a-z]{2}|[a-z]{4}|[0-9]{3}|[a-z0-9]{5,8}))*(?:[.@].*)?")
-# Front matter, fenced and quoted code, tags, addresses: English words in any language.
+# Front matter, fenced and quoted code, tags, addresses: English words in any language. What comes
+# before "://" and "@" is bounded, and looked for from its beginning only: a text without spaces
+# would be gone through again from each of its characters.
 _NO_PROSE = re.compile(
-    r"\A---\n.*?\n---\n|^```.*?^```|^~~~.*?^~~~|`[^`\n]*`|<[^<>\n]*>|\w+://\S+|\S+@\S+",
+    r"\A---\n.*?\n---\n|^```.*?^```|^~~~.*?^~~~|`[^`\n]*`|<[^<>\n]*>"
+    r"|(?<![A-Za-z])[A-Za-z][A-Za-z0-9+.-]{0,19}://\S+|(?<![^\s>`])\S[^\s@]{0,79}@\S+",
     re.DOTALL | re.MULTILINE,
 )
 # Characters of a text that are looked at, and of its prose that are enough.

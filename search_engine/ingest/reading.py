@@ -91,7 +91,9 @@ def read_files(
             else:
                 recognizing = _recognizes(file, (settings or {}).get(file.root))
                 reason = _explain_failure(outcome, limits, recognizing=recognizing)
-                yield Record(file, None, ReadError(file.given, reason), file.size)
+                killed = outcome.status == -signal.SIGKILL
+                problem = ReadError(file.given, reason, passing=killed)
+                yield Record(file, None, problem, file.size)
 
 
 def pack_record(record: Record) -> bytes:

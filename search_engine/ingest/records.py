@@ -57,7 +57,8 @@ def document_of(fields: Fields, mapping: Mapping[str, str], seen: set[str]) -> D
 
     Args:
         fields: the record.
-        mapping: as `parse_mapping` gives it. A field that it names must be there and be a scalar.
+        mapping: as `parse_mapping` gives it. Where a record has none of the fields that are named
+            for a part, that is found by custom: one folder may hold files of several kinds.
         seen: the ids of the file so far; that of the document is added.
 
     Returns:
@@ -143,7 +144,7 @@ def _make_document(fields: Fields, mapping: Mapping[str, str], seen: set[str]) -
 def _find_text(fields: Fields, mapping: Mapping[str, str]) -> tuple[Sequence[str], str]:
     """The fields that are the text, and what they say."""
     values = fields.values
-    if "text" in mapping:
+    if _is_mapped(values, mapping, "text"):
         return _join_mapped(values, mapping, "text")
     customary = list(_find_customary(values, _TEXT_FIELDS))
     for name in customary:
@@ -151,7 +152,11 @@ def _find_text(fields: Fields, mapping: Mapping[str, str]) -> tuple[Sequence[str
         if isinstance(value, str):
             return [name], value
     if not isinstance(fields, Row):
-        raise _BadRecordError(f"has no text; it is looked for in {', '.join(_TEXT_FIELDS)}")
+        asked = [mapping["text"]] if "text" in mapping else []
+        raise _BadRecordError(
+            f"has no text; it is looked for in {', '.join((*asked, *_TEXT_FIELDS))}; "
+            f"it has: {', '.join(values) or 'nothing'}"
+        )
     if any(values[name] is None for name in customary):
         return customary, ""
     said = ((name, _as_scalar(value)) for name, value in values.items() if _is_scalar(value))
@@ -162,7 +167,7 @@ def _find_text(fields: Fields, mapping: Mapping[str, str]) -> tuple[Sequence[str
 def _find_title(
     values: Mapping[str, object], mapping: Mapping[str, str]
 ) -> tuple[Sequence[str], str]:
-    if "title" in mapping:
+    if _is_mapped(values, mapping, "title"):
         return _join_mapped(values, mapping, "title")
     for name in _find_customary(values, _TITLE_FIELDS):
         value = values[name]
@@ -172,7 +177,7 @@ def _find_title(
 
 def _find_id(fields: Fields, mapping: Mapping[str, str]) -> tuple[Sequence[str], str]:
     values = fields.values
-    if "id" in mapping:
+    if _is_mapped(values, mapping, "id"):
         names, record_id = _join_mapped(values, mapping, "id")
         if not record_id.strip():
             raise _BadRecordError(f"has no id: {' and '.join(names)} say nothing")
@@ -191,6 +196,14 @@ def _find_customary(values: Mapping[str, object], customary: Sequence[str]) -> I
             yield wanted
         else:
             yield from (name for name in values if name.lower() == wanted)
+
+
+def _is_mapped(values: Mapping[str, object], mapping: Mapping[str, str], role: str) -> bool:
+    """Whether a record has any of the fields that a person named for a role."""
+    named = mapping.get(role)
+    return named is not None and any(
+        name in values for name in (named, *(part.strip() for part in named.split("+")))
+    )
 
 
 def _join_mapped(

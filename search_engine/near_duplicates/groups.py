@@ -15,6 +15,8 @@ from search_engine.near_duplicates.signature import PERMUTATIONS, VALUE
 LOWEST_THRESHOLD = 0.5
 # The share of pairs at the threshold that at least one band must find.
 _RECALL = 0.995
+# Of those that begin a group, how many a bucket keeps: the earliest.
+_MOST_BEGINNERS = 50
 # Odd, from the digits of the golden ratio; equal values give equal keys whatever it is.
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
@@ -48,6 +50,12 @@ def find_groups(signatures: Iterable[tuple[int, bytes]], threshold: float = 0.8)
         probability  0.083  0.282  0.633  0.928  0.998  1.000
 
     At other thresholds a band has as many values as leave 0.995 at the threshold.
+
+    Of the documents that begin a group, each value of a band leads to the 50 earliest only, so that
+    thousands of pages from one template, alike but not similar enough, are not all compared with
+    each other. So a document may miss the one it repeats where all bands that the two share are
+    shared by more than 50 others that repeat nothing, and begin a group itself or join a later one.
+    Equal signatures always meet.
 
     Args:
         signatures: the id and the signature of each document.
@@ -119,10 +127,12 @@ def _join(
     values: NDArray[np.uint32], buckets: NDArray[np.int32], threshold: float
 ) -> dict[int, list[tuple[int, float]]]:
     """Those who joined each document that begins a group, with their similarities."""
-    # The first of each bucket that may begin a group, and those after it.
+    # Of each bucket, the first that begins a group, and those after it.
     first = np.full(int(buckets.max(initial=-1)) + 1, -1, np.int32)
     further: defaultdict[int, list[int]] = defaultdict(list)
     crowded = np.zeros(len(first), np.bool_)
+    # The one that begins a group with a signature: full buckets may not know it.
+    equals: dict[bytes, int] = {}
     members: defaultdict[int, list[tuple[int, float]]] = defaultdict(list)
     for position in np.flatnonzero((buckets >= 0).any(axis=0)).tolist():
         own = buckets[:, position]
@@ -131,17 +141,27 @@ def _join(
         earlier = begun[begun >= 0].tolist()
         for bucket in own[crowded[own]].tolist():
             earlier += further[bucket]
+        signature = values[position].tobytes()
+        if signature in equals:
+            earlier.append(equals[signature])
         if earlier:
             candidates = np.unique(np.array(earlier, np.int32))
-            equal = np.count_nonzero(values[candidates] == values[position], axis=1)
+            equal = _count_equal(values[candidates], values[position])
             similar = np.flatnonzero(equal >= threshold * PERMUTATIONS)
             if len(similar):
                 nearest = similar[0]
                 similarity = int(equal[nearest]) / PERMUTATIONS
                 members[int(candidates[nearest])].append((position, similarity))
                 continue
+        equals[signature] = position
         first[own[begun < 0]] = position
         for bucket in own[begun >= 0].tolist():
-            further[bucket].append(position)
-            crowded[bucket] = True
+            if len(further[bucket]) < _MOST_BEGINNERS - 1:
+                further[bucket].append(position)
+                crowded[bucket] = True
     return members
+
+
+def _count_equal(candidates: NDArray[np.uint32], signature: NDArray[np.uint32]) -> NDArray[np.intp]:
+    """In how many values each candidate agrees with a signature."""
+    return np.count_nonzero(candidates == signature, axis=1)

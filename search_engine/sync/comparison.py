@@ -6,11 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import sqlite_utils
+
 from search_engine.index.store.database import FILE_NAME, Database, is_writable, sqlite_errors
-from search_engine.index.store.known_files import KnownFile, known_files
+from search_engine.index.store.known_files import (
+    KnownFile,
+    doc_ids_below,
+    document_count_below,
+    known_files,
+)
 from search_engine.index.store.roots import Root, stored_roots
 from search_engine.ingest.files import FoundFiles, find_files
 from search_engine.ingest.settings import RootSettings
+from search_engine.sync.orphans import find_orphans, find_removed
 from search_engine.sync.plan import SyncPlan, make_plan
 
 Change = Callable[[RootSettings], RootSettings]
@@ -26,18 +34,27 @@ class Comparison:
         plan: how it differs.
         roots: those of the index that were looked into, by path.
         settings: by path, of all roots that were looked into, new ones too, as they are to be.
+        stored: by root id, how many documents lie below those roots.
+        orphans: by root id, documents whose file is gone and was never remembered: an earlier
+            version read it.
+        removed: files of which somebody deleted every document, by their ids; they stay out until
+            they change.
     """
 
     found: FoundFiles
     plan: SyncPlan
     roots: Mapping[Path, Root]
     settings: Mapping[Path, RootSettings]
+    stored: Mapping[str, int]
+    orphans: Mapping[str, tuple[str, ...]]
+    removed: frozenset[str]
 
     @property
     def in_step(self) -> bool:
         """Whether there is nothing to read, to delete or to remember."""
         plan = self.plan
-        return not (plan.new or plan.changed or plan.renamed or plan.gone) and all(
+        changes = (plan.new, plan.changed, plan.renamed, plan.gone, plan.left_out)
+        return not (any(changes) or any(self.orphans.values())) and all(
             path in self.roots and settings == _remembered(self.roots[path])
             for path, settings in self.settings.items()
         )
@@ -50,18 +67,16 @@ def compare(folder: Path, paths: Sequence[str | Path], change: Change) -> Compar
         folder: of the index; where there is none yet, everything is new.
     """
     if not (folder / FILE_NAME).exists():
-        return _compare(paths, {}, lambda _: {}, change)
+        return _compare(paths, None, change)
     with Database(folder, writable=is_writable(folder)) as database, sqlite_errors(folder):
-        db = database.here
-        return _compare(paths, stored_roots(db), lambda root_id: known_files(db, root_id), change)
+        return _compare(paths, database.here, change)
 
 
 def _compare(
-    paths: Sequence[str | Path],
-    known_roots: Mapping[Path, Root],
-    known_below: Callable[[str], Mapping[str, KnownFile]],
-    change: Change,
+    paths: Sequence[str | Path], db: sqlite_utils.Database | None, change: Change
 ) -> Comparison:
+    known_roots = {} if db is None else stored_roots(db)
+
     def settings_of(path: Path) -> RootSettings:
         known = known_roots.get(path)
         return change(RootSettings() if known is None else _remembered(known))
@@ -69,10 +84,23 @@ def _compare(
     found = find_files(paths, settings_of=settings_of, roots=known_roots)
     looked_in = sorted({*found.listed, *found.unlisted, *(file.root for file in found.files)})
     roots = {path: known_roots[path] for path in looked_in if path in known_roots}
-    known = {path: known_below(root.root_id) for path, root in roots.items()}
+    known: dict[Path, Mapping[str, KnownFile]] = {}
+    stored: dict[str, int] = {}
+    orphans: dict[str, tuple[str, ...]] = {}
+    removed: set[str] = set()
+    for path, root in roots.items():
+        if db is None:
+            continue
+        known[path] = known_files(db, root.root_id)
+        stored[root.root_id] = document_count_below(db, root.root_id)
+        if stored[root.root_id] != sum(file.documents for file in known[path].values()):
+            doc_ids = doc_ids_below(db, root.root_id)
+            orphans[root.root_id] = tuple(find_orphans(doc_ids, root, known[path], found))
+            removed.update(find_removed(doc_ids, known[path].values()))
     reread = [path for path, root in roots.items() if _differ(_remembered(root), settings_of(path))]
     plan = make_plan(found, known, reread=reread)
-    return Comparison(found, plan, roots, {path: settings_of(path) for path in looked_in})
+    settings = {path: settings_of(path) for path in looked_in}
+    return Comparison(found, plan, roots, settings, stored, orphans, frozenset(removed))
 
 
 def _remembered(root: Root) -> RootSettings:

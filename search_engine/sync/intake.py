@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shutil import which
 
 from search_engine.document_writer import DocumentWriter
 from search_engine.errors import ReadError
@@ -24,13 +25,12 @@ class Vanished:
     Attributes:
         root_id: of the root that the file lies below.
         doc_ids: of the documents.
-        file: what is to be remembered of the file once they are deleted; None where the file
-            changed meanwhile.
+        file: what is to be remembered of the file once they are deleted.
     """
 
     root_id: str
     doc_ids: tuple[str, ...]
-    file: KnownFile | None
+    file: KnownFile
 
 
 @dataclass(slots=True)
@@ -50,34 +50,47 @@ class FilesRead:
     vanished: list[Vanished] = field(default_factory=list)
 
 
+def store_roots(writer: DocumentWriter, settings: Mapping[Path, RootSettings]) -> dict[Path, Root]:
+    """The roots of files to read, made where they are new, with their settings remembered."""
+    return {path: writer.root(path, settings=each.as_json()) for path, each in settings.items()}
+
+
 def read_into(
     writer: DocumentWriter,
-    files: Iterable[SourceFile],
+    files: Sequence[SourceFile],
     roots: Mapping[Path, Root],
     *,
+    found: Iterable[SourceFile],
     on_record: Callable[[Record], None] | None = None,
 ) -> FilesRead:
     """Read files and add their documents; nothing is deleted.
 
     A file is remembered, in the commit of its last document, if it did not change while it was
-    read.
+    read; until then, and if it did, it is one to be read again.
 
     Args:
         roots: by path, those of all the files.
+        found: all files that there are, those that are not to be read too.
         on_record: called with each document and each problem, after it was dealt with.
     """
-    return _Intake(writer, list(files), roots).read(on_record)
+    return _Intake(writer, files, roots, found).read(on_record)
 
 
 class _Intake:
     """The state of one `read_into`: the file that is being read, and what it gave so far."""
 
     def __init__(
-        self, writer: DocumentWriter, files: list[SourceFile], roots: Mapping[Path, Root]
+        self,
+        writer: DocumentWriter,
+        files: Sequence[SourceFile],
+        roots: Mapping[Path, Root],
+        found: Iterable[SourceFile],
     ) -> None:
         self._writer = writer
         self._files = files
         self._roots = roots
+        # Files whose ids look like those of another file's records: `notes` and `notes#1.md`.
+        self._odd = {(file.root, file.relative) for file in found if "#" in file.relative}
         self._result = FilesRead()
 
     def read(self, on_record: Callable[[Record], None] | None) -> FilesRead:
@@ -95,6 +108,9 @@ class _Intake:
                     self._finish(current, doc_ids, problems, started)
                 current, doc_ids, problems = record.file, set(), []
             if record.document is not None:
+                if not doc_ids:
+                    root_id = self._roots[current.root].root_id
+                    self._writer.begin_file(root_id, current.relative)
                 self._writer.add(record.document)
                 doc_ids.add(record.document.doc_id)
             if record.problem is not None:
@@ -109,21 +125,39 @@ class _Intake:
     def _finish(
         self, file: SourceFile, doc_ids: set[str], problems: list[ReadError], started: int
     ) -> None:
-        root_id = self._roots[file.root].root_id
-        stored = self._writer.documents_of_file(root_id, file.relative)
-        left = [doc_id for doc_id in stored if doc_id not in doc_ids]
+        left = [doc_id for doc_id in self._stored(file) if doc_id not in doc_ids]
         if doc_ids or left:
             self._result.indexed += 1
         else:
             self._result.unread += 1
+        known = self._as_read(file, len(doc_ids), problems, started)
+        if known is None or self._may_pass(file, problems):
+            return
         if left and not problems:
             # Until somebody deletes them, the file is read again each time.
-            known = self._as_read(file, len(doc_ids), problems, started)
-            self._result.vanished.append(Vanished(root_id, tuple(left), known))
+            self._result.vanished.append(Vanished(known.root_id, tuple(left), known))
             return
-        known = self._as_read(file, len(doc_ids) + len(left), problems, started)
-        if known is not None:
-            self._writer.know_file(known)
+        self._writer.know_file(replace(known, documents=len(doc_ids) + len(left)))
+
+    def _may_pass(self, file: SourceFile, problems: list[ReadError]) -> bool:
+        """Whether the same file may be read well the next time."""
+        ocr = bool(self._roots[file.root].settings.get("ocr"))
+        lacks_program = bool(problems) and ocr and which("tesseract") is None
+        return lacks_program or any(problem.passing for problem in problems)
+
+    def _stored(self, file: SourceFile) -> list[str]:
+        """The ids of the documents of a file that the index has."""
+        root_id = self._roots[file.root].root_id
+        others = [
+            f"{root_id}/{relative}"
+            for root, relative in self._odd
+            if root == file.root and relative.startswith(f"{file.relative}#")
+        ]
+        return [
+            doc_id
+            for doc_id in self._writer.documents_of_file(root_id, file.relative)
+            if not any(doc_id == each or doc_id.startswith(f"{each}#") for each in others)
+        ]
 
     def _as_read(
         self, file: SourceFile, documents: int, problems: list[ReadError], started: int

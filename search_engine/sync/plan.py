@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal, TypeAlias
 
 from search_engine.index.store.known_files import KnownFile
 from search_engine.ingest.files import FoundFiles, SourceFile
+
+LookedFor: TypeAlias = Literal["gone", "unseen", "elsewhere"]
 
 # A file system may give a file that is changed again so soon after the same time of modification.
 _UNSURE_NS = 2_000_000_000
@@ -23,6 +27,8 @@ class SyncPlan:
         changed: to be read again.
         renamed: to be read at its new place; the content is that of a file that is gone.
         gone: known, and not there any more: their folder was looked into.
+        left_out: known, there, and not to be read any more: a rule leaves them out, or they are
+            reached by another name.
         unchanged: the same as they were.
         unseen: known, and nothing can be said of them: their folder could not be looked into.
     """
@@ -31,6 +37,7 @@ class SyncPlan:
     changed: tuple[tuple[KnownFile, SourceFile], ...]
     renamed: tuple[tuple[KnownFile, SourceFile], ...]
     gone: tuple[KnownFile, ...]
+    left_out: tuple[KnownFile, ...]
     unchanged: tuple[tuple[KnownFile, SourceFile], ...]
     unseen: tuple[KnownFile, ...]
 
@@ -67,16 +74,18 @@ def make_plan(
             unchanged.append((before, file))
         else:
             changed.append((before, file))
-    gone, unseen = [], []
+    gone, left_out, unseen = [], [], []
     for root, files in known.items():
         for relative, before in files.items():
             if (root, relative) in there:
                 continue
-            state = _look_for(PurePosixPath(relative), root, found)
-            if state == "gone":
-                gone.append(before)
-            elif state == "unseen":
-                unseen.append(before)
+            match look_for(PurePosixPath(relative), root, found):
+                case "gone" if os.path.lexists(root / relative):
+                    left_out.append(before)
+                case "gone":
+                    gone.append(before)
+                case "unseen":
+                    unseen.append(before)
     renamed = list(_find_renamed(new, gone))
     moved = {before.file_id for before, _ in renamed}
     places = {file.path for _, file in renamed}
@@ -85,6 +94,7 @@ def make_plan(
         changed=tuple(changed),
         renamed=tuple(renamed),
         gone=tuple(before for before in gone if before.file_id not in moved),
+        left_out=tuple(left_out),
         unchanged=tuple(unchanged),
         unseen=tuple(unseen),
     )
@@ -108,8 +118,13 @@ def _is_unchanged(file: SourceFile, before: KnownFile) -> bool:
         return False
 
 
-def _look_for(place: PurePosixPath, root: Path, found: FoundFiles) -> str:
-    """A known file that was not found: "gone", "unseen", or "elsewhere" (not asked for)."""
+def look_for(place: PurePosixPath, root: Path, found: FoundFiles) -> LookedFor:
+    """What is known of a path below a root at which nothing was found.
+
+    Returns:
+        "gone" where its folder was looked into, "unseen" where that could not be, "elsewhere"
+        where nobody asked.
+    """
     around = {place, *place.parents}
     if around & found.unlisted.get(root, frozenset()):
         return "unseen"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,14 +10,18 @@ from pathlib import Path
 from search_engine.document_writer import DocumentWriter, WriterCounts
 from search_engine.errors import ReadError
 from search_engine.index.store.known_files import KnownFile
+from search_engine.index.store.roots import Root
 from search_engine.ingest.reading import Record
 from search_engine.search import SearchEngine
 from search_engine.sync.comparison import Change, Comparison, compare
-from search_engine.sync.intake import Vanished, read_into
+from search_engine.sync.intake import Vanished, read_into, store_roots
 
 # A larger share of a root's documents is deleted only where somebody says so.
 MOST_DELETED = 0.2
-_UNSEEN = "their folder is empty or cannot be looked into, so nothing is known of them"
+_REMOVED = (
+    "was taken out of the index by hand; it comes back when it changes, or by search-cli index"
+)
+_UNSEEN = "the folder is empty or cannot be looked into, so nothing is known of its files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,10 @@ def report_unchanged(comparison: Comparison) -> SyncReport:
     """What is to be said before anything was read: all of it where all is in step."""
     report = SyncReport(comparison, problems=list(comparison.found.problems))
     for known, file in comparison.plan.unchanged:
-        if known.documents:
+        if known.file_id in comparison.removed:
+            report.unread += 1
+            report.problems.append(ReadError(file.given, _REMOVED))
+        elif known.documents:
             report.indexed += 1
             report.counts.unchanged += known.documents
         else:
@@ -103,14 +111,13 @@ def foretell_deletions(comparison: Comparison, *, prune: bool) -> list[Kept]:
     """What would not be deleted, as far as it can be known before a file is read."""
     kept = report_unchanged(comparison).kept
     plan = comparison.plan
-    paired = (*plan.unchanged, *plan.changed, *plan.renamed)
-    there = [*plan.gone, *plan.unseen, *(known for known, _ in paired)]
     for path, root in comparison.roots.items():
-        gone = sum(file.documents for file in plan.gone if file.root_id == root.root_id)
-        count = sum(file.documents for file in there if file.root_id == root.root_id)
-        reason = judge_deletion(gone, count, prune=prune)
+        doomed = (file for file in (*plan.gone, *plan.left_out) if file.root_id == root.root_id)
+        count = sum(file.documents for file in doomed)
+        count += len(comparison.orphans.get(root.root_id, ()))
+        reason = judge_deletion(count, comparison.stored[root.root_id], prune=prune)
         if reason is not None:
-            kept.append(Kept(path, gone, reason))
+            kept.append(Kept(path, count, reason))
     return kept
 
 
@@ -124,8 +131,8 @@ def judge_deletion(documents: int, of: int, *, prune: bool) -> str | None:
     if prune or documents <= MOST_DELETED * of:
         return None
     return (
-        f"{documents} of its {of} documents would be deleted, more than a fifth; if they are meant "
-        "to go, say so by --prune"
+        f"they are gone, but they are more than a fifth of its {of}; if they are meant to go, say "
+        "so by --prune"
     )
 
 
@@ -145,44 +152,89 @@ def bring_into_step(
     report = report_unchanged(comparison)
     writer.counts.unchanged += report.counts.unchanged
     report.counts = writer.counts
-    roots = {
-        path: writer.root(path, settings=settings.as_json())
-        for path, settings in comparison.settings.items()
-    }
-    before = {each.root_id: writer.document_count_below(each.root_id) for each in roots.values()}
-    read = read_into(writer, comparison.plan.to_read, roots, on_record=on_record)
+    roots = store_roots(writer, comparison.settings)
+    plan, found = comparison.plan, comparison.found
+    read = read_into(writer, plan.to_read, roots, found=found.files, on_record=on_record)
     report.indexed += read.indexed
     report.unread += read.unread
     report.problems += read.problems
     not_read = {problem.path for problem in read.problems}
-    for moved, to in comparison.plan.renamed:
-        if to.given not in not_read:
-            _delete_file(writer, moved)
     for path, root in roots.items():
-        gone = [file for file in comparison.plan.gone if file.root_id == root.root_id]
-        records = [each for each in read.vanished if each.root_id == root.root_id]
-        doomed = sum(file.documents for file in gone) + sum(len(e.doc_ids) for e in records)
-        reason = judge_deletion(doomed, before[root.root_id], prune=prune)
+        deletion = _Deletion(writer, root, comparison)
+        for moved, to in plan.renamed:
+            if moved.root_id == root.root_id and to.given not in not_read:
+                deletion.delete_moved(moved)
+        doomed = deletion.choose([each for each in read.vanished if each.root_id == root.root_id])
+        count = comparison.stored.get(root.root_id, 0)
+        reason = judge_deletion(doomed, count, prune=prune)
         if reason is None:
-            _delete(writer, gone, records)
+            deletion.delete_chosen()
         else:
             report.kept.append(Kept(path, doomed, reason))
     return report
 
 
-def _delete(
-    writer: DocumentWriter, files: Sequence[KnownFile], records: Sequence[Vanished]
-) -> None:
-    for file in files:
-        _delete_file(writer, file)
-    for each in records:
-        for doc_id in each.doc_ids:
-            writer.delete(doc_id)
-        if each.file is not None:
-            writer.know_file(each.file)
+class _Deletion:
+    """The documents below one root that are to be deleted, looked at once more just before.
+
+    Reading may have taken hours: what is there again by now is left alone, and everything is if
+    the root itself is missing or empty by now.
+    """
+
+    def __init__(self, writer: DocumentWriter, root: Root, comparison: Comparison) -> None:
+        self._writer = writer
+        self._root = root
+        self._comparison = comparison
+        self._files: list[tuple[KnownFile, list[str]]] = []
+        self._vanished: Sequence[Vanished] = ()
+        self._orphans: tuple[str, ...] = ()
+
+    def delete_moved(self, file: KnownFile) -> None:
+        """Delete what was read at another place now."""
+        if not self._is_back(file):
+            self._delete(file, self._doc_ids(file))
+
+    def choose(self, vanished: Sequence[Vanished]) -> int:
+        """How many documents are to go: of files that are gone, and of records that left theirs."""
+        if not _has_anything(self._root.path):
+            return 0
+        plan = self._comparison.plan
+        gone = [file for file in plan.gone if not self._is_back(file)]
+        self._files = [
+            (file, self._doc_ids(file))
+            for file in (*gone, *plan.left_out)
+            if file.root_id == self._root.root_id
+        ]
+        self._vanished = vanished
+        self._orphans = self._comparison.orphans.get(self._root.root_id, ())
+        records = sum(len(each.doc_ids) for each in vanished)
+        return sum(len(doc_ids) for _, doc_ids in self._files) + records + len(self._orphans)
+
+    def delete_chosen(self) -> None:
+        """Delete what `choose` counted."""
+        for file, doc_ids in self._files:
+            self._delete(file, doc_ids)
+        for each in self._vanished:
+            for doc_id in each.doc_ids:
+                self._writer.delete(doc_id)
+            self._writer.know_file(each.file)
+        for doc_id in self._orphans:
+            self._writer.delete(doc_id)
+
+    def _is_back(self, file: KnownFile) -> bool:
+        return os.path.lexists(self._root.path / file.relative)
+
+    def _doc_ids(self, file: KnownFile) -> list[str]:
+        return self._writer.documents_of_file(file.root_id, file.relative)
+
+    def _delete(self, file: KnownFile, doc_ids: Sequence[str]) -> None:
+        for doc_id in doc_ids:
+            self._writer.delete(doc_id)
+        self._writer.forget_file(file.root_id, file.relative)
 
 
-def _delete_file(writer: DocumentWriter, file: KnownFile) -> None:
-    for doc_id in writer.documents_of_file(file.root_id, file.relative):
-        writer.delete(doc_id)
-    writer.forget_file(file.root_id, file.relative)
+def _has_anything(folder: Path) -> bool:
+    try:
+        return next(folder.iterdir(), None) is not None
+    except OSError:
+        return False

@@ -133,3 +133,11 @@ def test_damaged_segments_are_passed_over(tmp_path) -> None:
     with IndexWriter(folder) as writer:
         found = writer.stored_encodings([_hash(number) for number in range(60)])
         assert found.keys() == {_hash(number) for number in range(50, 60)}
+
+
+def test_segments_that_were_not_needed_at_first_are_opened_later(tmp_path) -> None:
+    folder = _new_index(tmp_path / "index", kind="flat", precision="float32", count=150)
+    with IndexWriter(folder) as writer:
+        # One segment for each fifty: each question needs another one.
+        for number in (0, 149, 60, 1, 148, 61):
+            assert writer.stored_encodings([_hash(number)]).keys() == {_hash(number)}

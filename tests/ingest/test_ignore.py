@@ -23,7 +23,12 @@ _patterns = st.sampled_from(
         *("a.txt", "/a.txt", "*.txt", "!a.txt", "build", "build/", "/build/", "build/*", "!build/"),
         *("!build/keep.txt", "src/build", "**/build", "src/**/a.txt", "deep/**", "#a.txt", "\\#a"),
         *("[ab].txt", "?.txt", "!*.txt", "src/deep", "!src/deep/a.txt", "", "  ", "notes*", "a.*"),
-        *("er/", "*", "!*/", "ä*", "keep.txt ", "!/build/a.txt"),
+        *("er/", "*", "!*/", "ä*", "keep.txt ", "!/build/a.txt", "!src/"),
+        # Git takes these for patterns that match nothing.
+        *("!", "! ", "/", "!/", "//", "\\", "!\\", "a\\", "*\\", "a.txt\\", "[z-a]", "[z-a].txt"),
+        *("[a-\\]", "[a-\\].txt", "[", "a[", "[[a]].txt", "[[:alpha:]"),
+        # These have a meaning, of which re warns.
+        *("[a&&b].txt", "[a||z].txt", "![a~~b].txt"),
     ]
 )
 _files = st.dictionaries(
@@ -52,7 +57,7 @@ def repository(tmp_path_factory) -> Path:
     return folder
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(rules=_files)
 def test_gitignore_leaves_out_what_git_leaves_out(rules, repository) -> None:
     for path in repository.rglob(".gitignore"):
@@ -97,6 +102,31 @@ def test_rules_that_cannot_be_read_leave_nothing_out(tmp_path) -> None:
     (root / ".gitignore").mkdir()
     (root / "src" / ".gitignore").write_bytes(b"\xff\xfe\x00\x80\n")
     assert len(find_files([root]).files) == len(TREE)
+
+
+@pytest.mark.parametrize("broken", ["!", "\\", "a\\", "[z-a]", "[a-\\]", "!\\", "[[a]"])
+def test_a_line_that_is_no_pattern_leaves_the_others_as_they_are(tmp_path, broken) -> None:
+    root = _make(tmp_path / "tree")
+    (root / ".gitignore").write_text(f"a.txt\n{broken}\nsrc/deep/\n", encoding="utf-8")
+    (root / "src" / ".gitignore").write_text(f"b*\n{broken}\n", encoding="utf-8")
+    expected = {"b.txt", "build/keep.txt", "notes #1.txt", "ä ö.txt"}
+    assert _places(find_files([root])) == expected
+
+
+@pytest.mark.parametrize("everything", ["*", "**", "/*", "/**", "**/*"])
+def test_folders_are_taken_back_from_everything(tmp_path, everything) -> None:
+    root = _make(tmp_path / "tree")
+    (root / ".gitignore").write_text(f"{everything}\n!src/\n!a.txt\n", encoding="utf-8")
+    # What is everything in the root only leaves what is below the folder alone.
+    below = {name for name in TREE if name.startswith("src/")} if everything == "/*" else set()
+    expected = {"a.txt", "src/a.txt"} | below
+    assert _places(find_files([root])) == expected
+
+
+def test_a_byte_order_mark_is_not_of_the_first_line(tmp_path) -> None:
+    root = _make(tmp_path / "tree")
+    (root / ".gitignore").write_text("/src/\n*b*\n", encoding="utf-8-sig")
+    assert _places(find_files([root])) == {"a.txt", "notes #1.txt", "ä ö.txt"}
 
 
 def test_hidden_files_are_taken_where_that_is_asked_for(tmp_path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_engine.ingest.language import detect_language, normalize_language
+from search_engine.ingest.language import _NO_PROSE, detect_language, normalize_language
 
 GERMAN = "Die Konfiguration wird beim Start gelesen und danach nicht mehr geändert."
 ENGLISH = (
@@ -57,10 +57,29 @@ def test_the_language_of_a_text(text, language) -> None:
         "`the value of this option is what was given when the program was started` " * 3,
         "<p class='what is shown to all the users of the program when it was started'>" * 3,
         "https://example.com/what-is-the-value-of-this-option-when-the-program-was-started " * 9,
+        "view-source+https://example.com/what-is-the-value-of-this-option-of-the-program " * 9,
+        "what.is.the.value.of.this.option@when.the.program.was.started.example.com " * 9,
+        "@what.is.the.value.of.this.option@when.the.program.was.started.example.com " * 9,
+        "<b>what.is.the.value.of.this.option@when.the.program.was.started.example.com</b> " * 9,
     ],
 )
 def test_only_prose_counts(other) -> None:
     assert detect_language(f"{other}{GERMAN}") == "de"
+
+
+def test_an_address_ends_no_sentence_without_spaces() -> None:
+    address = "https://example.com/what-is-the-value-of-this-option-when-the-program-was-started "
+    assert detect_language(f"启动时会读取配置文件{address}之后不再更改{address}") == "zh"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "repeated", ["中国人民大学图书馆", "A1b/", "<", "a.", "1_", "a@", "`", "://"]
+)
+def test_a_text_without_spaces_is_gone_through_once(repeated) -> None:
+    """From each of its characters anew, it would take an hour."""
+    text = repeated * (1_000_000 // len(repeated))
+    assert set(_NO_PROSE.sub(" ", text)) <= {" ", *repeated}
 
 
 def test_only_the_beginning_is_looked_at() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,12 +129,60 @@ def test_without_tesseract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         read(".jpg", tmp_path / "a.jpg")
 
 
-def test_a_list_of_files_is_no_image(tmp_path: Path, fake_tesseract: Path) -> None:
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        *(
+            b"",
+            b"\n",
+            b"BM\n",
+            b"\x89PNG\n",
+            b"RIFF/../../x.png\n",
+            b"RIFFxxxxWAVE\n",
+            b"\xff\xd8\n",
+        ),
+        *(b"II*\n", b"MM*\n", b"GIF89a\n", b"P5\n", b"BM34567890ab\n(\x00\x00", b"PNG\r\n\x1a\n"),
+        *(b" \x89PNG\r\n\x1a\n", b"\n\xff\xd8\xff", b"xBM34567890ab(\x00\x00\x00"),
+    ],
+)
+def test_a_list_of_files_is_no_image(
+    tmp_path: Path, fake_tesseract: Path, beginning: bytes
+) -> None:
     """Tesseract would read every file that a text names."""
     path = tmp_path / "a.png"
-    path.write_text("/etc/hostname\nhttp://127.0.0.1:9/image.png\n")
+    path.write_bytes(beginning + b"/etc/hostname\nhttp://127.0.0.1:9/image.png\n")
     with pytest.raises(ReadError, match="is not an image, whatever its name says"):
         read(".png", path)
+
+
+@needs_tesseract
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP"])
+def test_an_image_that_goes_on_as_a_list_of_files_is_none(tmp_path: Path, kind: str) -> None:
+    draw_image(_WORDS).save(tmp_path / "secret.png")
+    draw_image(_WORDS).save(tmp_path / "a", kind)
+    beginning = (tmp_path / "a").read_bytes()[:18]
+    path = tmp_path / "a.png"
+    path.write_bytes(beginning + f"\n{tmp_path}/secret.png\n".encode())
+    with pytest.raises(ReadError, match=r"\(tesseract: |has no text that could be recognised"):
+        read(".png", path)
+
+
+def test_tesseract_runs_in_an_empty_folder(
+    tmp_path: Path, fake_tesseract: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp"))
+    # A program that is found by a relative path is found from there too.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "bin")
+    (fake_tesseract / "answer").write_text("pwd; echo .* *; echo > left")
+    draw_image(_WORDS).save(tmp_path / "a.png")
+    (document,) = read(".png", tmp_path / "a.png")
+    assert isinstance(document, Document)
+    folder, content = document.text.splitlines()
+    assert Path(folder).parent == tmp_path / "temp"
+    assert content == ". .. *"
+    assert list((tmp_path / "temp").iterdir()) == []
 
 
 def test_a_sheet_of_any_size_has_a_bounded_number_of_pixels(

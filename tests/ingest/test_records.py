@@ -65,6 +65,9 @@ def test_mapped_fields() -> None:
     document = make({"id": 1, "title": "T", "a": None, "b": " ", "c": 2}, {"text": "a+b+c"})
     assert (document.doc_id, document.title, document.text) == ("1", "T", "2")
     assert make({"C++": "x", "C": "y"}, {"text": "C++"}).text == "x"
+    # A record of another kind has none of the fields, and is read as if none were named.
+    other = make({"id": 1, "text": "t", "title": "T"}, mapping)
+    assert (other.doc_id, other.text, other.title) == ("1", "t", "T")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +75,8 @@ def test_mapped_fields() -> None:
     [
         ({"a": 1, "b": 2}, {"text": "a+c"}, "has no field 'c' for the text; it has: a, b"),
         ({}, {"id": "c"}, "has no text; it is looked for in text, contents, content, body"),
-        ({"text": "t"}, {"id": "c"}, "has no field 'c' for the id; it has: text"),
+        ({"text": "t"}, {"id": "text+c"}, "has no field 'c' for the id; it has: text"),
+        ({"a": "x"}, {"text": "b"}, "has no text; it is looked for in b, text, contents"),
         ({"text": "t", "c": None}, {"id": "c"}, "has no id: c say nothing"),
         ({"text": "t", "c": ["x"]}, {"title": "c"}, "its field 'c' is no title: it is not text"),
         ({"c": b"x"}, {"text": "c"}, "its field 'c' is no text: it is not text or a number"),

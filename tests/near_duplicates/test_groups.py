@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from search_engine.errors import ConfigError
+from search_engine.near_duplicates import groups
 from search_engine.near_duplicates.groups import Group, find_groups
 
 # The values of a band at each threshold: 1 - (1 - t^rows)^(128 // rows) >= 0.995 by hand.
@@ -102,6 +103,64 @@ def test_a_document_is_not_compared_with_others() -> None:
     values[2, :3] = values[0, :3]
     values[3, 3:6] = values[1, 3:6]
     assert find_groups(_signed(values), 0.5) == []
+
+
+def _make_pages(random: np.random.Generator, count: int, *, choices: int) -> NDArray[np.uint32]:
+    """Signatures of which each band of six values is one of a few that the others have too."""
+    bands = random.integers(0, 2**32, (22, choices, 6), dtype=np.uint32)
+    chosen = random.integers(0, choices, (count, 22))
+    return bands[np.arange(22), chosen].reshape(count, -1)[:, :128]
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """With how many each document is compared, as it happens."""
+    counts: list[int] = []
+
+    def count_equal(candidates, signature):
+        counts.append(len(candidates))
+        return np.count_nonzero(candidates == signature, axis=1)
+
+    monkeypatch.setattr(groups, "_count_equal", count_equal)
+    return counts
+
+
+def test_pages_of_one_template_are_not_all_compared(compared) -> None:
+    random = np.random.default_rng(7)
+    template = random.integers(0, 2**32, 128, dtype=np.uint32)
+    values = random.integers(0, 2**32, (4_000, 128), dtype=np.uint32)
+    # Two pages agree in about 0.6 of their values.
+    values = np.where(random.random(values.shape) < 0.77, template, values)
+    # The last 500 are some before them, with a few changes and with none.
+    values[3_500:] = values[1:3_501:7]
+    values[3_500:3_900, :8] ^= np.uint32(1)
+    found = find_groups(_signed(values))
+    assert [group.document_ids for group in found] == [(1 + 7 * n, 3_500 + n) for n in range(500)]
+    # Without a bound, a page is compared with 2,300 others, and all with 3.5 million.
+    assert max(compared) < 300
+    assert sum(compared) < 800_000
+
+
+def test_equal_signatures_meet_in_full_buckets(compared) -> None:
+    values = _make_pages(np.random.default_rng(9), 2_000, choices=4)
+    values = np.concatenate([values, values[::-1]])
+    found = find_groups(_signed(values))
+    assert {group.document_ids for group in found} == {(n, 3_999 - n) for n in range(2_000)}
+    assert {group.similarities for group in found} == {(1.0, 1.0)}
+    # In 21 bands there are four kinds, of which each leads to 50; most of them are the same.
+    assert 200 < max(compared) < 300
+
+
+def test_the_earliest_of_a_bucket_are_compared(compared) -> None:
+    """Fifty of them: the last of those is found, and the one after it is not."""
+    values = np.random.default_rng(5).integers(0, 2**32, (53, 128), dtype=np.uint32)
+    values[:, :6] = 1
+    for copy, of in ((51, 49), (52, 50)):
+        # Of the bands, but the first, none is shared.
+        values[copy] = values[of]
+        values[copy, 6::6] ^= np.uint32(1)
+    assert find_groups(_signed(values)) == [Group((49, 51), (1.0, 107 / 128))]
+    assert compared[-2:] == [50, 50]
 
 
 def test_the_threshold_itself_is_near_enough() -> None:

@@ -65,7 +65,8 @@ class StoredEncodings:
             if segment is not None:
                 with suppress(IndexCorruptError):
                     found |= _read(segment, chunks)
-        self._open = {row.segment_id: self._open.get(row.segment_id) for row in rows}
+        there = {row.segment_id for row in rows}
+        self._open = {key: segment for key, segment in self._open.items() if key in there}
         return found
 
     def _living_chunks(self, hashes: Iterable[bytes]) -> dict[bytes, int]:

@@ -9,6 +9,9 @@ from typing import Any
 
 import sqlite_utils
 
+# The size and time of modification of a file that is not known to have been read to its end.
+UNREAD = -1
+
 
 @dataclass(frozen=True, slots=True)
 class KnownFile:
@@ -32,6 +35,11 @@ class KnownFile:
     documents: int
     problems: tuple[tuple[str, int | None], ...]
     read_ns: int
+
+    @classmethod
+    def unread(cls, root_id: str, relative: str) -> KnownFile:
+        """A file of which documents may be in the index, and which is to be read again."""
+        return cls(root_id, relative, UNREAD, UNREAD, "", 0, (), 0)
 
     @property
     def file_id(self) -> str:
@@ -86,6 +94,16 @@ def documents_of_file(db: sqlite_utils.Database, root_id: str, relative: str) ->
         for (doc_id,) in rows
         if not any(doc_id == other or doc_id.startswith(f"{other}#") for (other,) in others)
     ]
+
+
+def doc_ids_below(db: sqlite_utils.Database, root_id: str) -> list[str]:
+    """The ids of the living documents that lie below a root."""
+    rows = db.execute(
+        "SELECT doc_id FROM documents WHERE died IS NULL "
+        "AND doc_id >= :root || '/' AND doc_id < :root || '0' ORDER BY doc_id",
+        {"root": root_id},
+    )
+    return [doc_id for (doc_id,) in rows.fetchall()]
 
 
 def document_count_below(db: sqlite_utils.Database, root_id: str) -> int:

@@ -10,6 +10,8 @@ from types import MappingProxyType
 
 import sqlite_utils
 
+from search_engine.index.store.known_files import UNREAD
+
 Settings = Mapping[str, object]
 """How the files below a root are read, as JSON can hold it; the index only keeps it."""
 
@@ -41,7 +43,8 @@ def store_root(db: sqlite_utils.Database, path: Path, settings: Settings | None)
     """The root at a path, new or known; the caller holds the transaction.
 
     Args:
-        settings: remembered from now on; None leaves what is remembered.
+        settings: remembered from now on; None leaves what is remembered. Where they are others, no
+            file of the root counts as read any more.
     """
     known = stored_roots(db)
     text = json.dumps(dict(settings or {}), sort_keys=True)
@@ -54,6 +57,9 @@ def store_root(db: sqlite_utils.Database, path: Path, settings: Settings | None)
         )
     elif settings is not None and dict(settings) != dict(known[path].settings):
         db.execute("UPDATE roots SET settings = ? WHERE path = ?", [text, str(path)])
+        db.execute(
+            "UPDATE files SET modified_ns = ? WHERE root_id = ?", [UNREAD, known[path].root_id]
+        )
     return stored_roots(db)[path]
 
 

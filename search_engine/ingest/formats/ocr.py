@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from functools import cache
@@ -26,8 +28,12 @@ _PAGE_GAP = "\n\n"
 # Each language that is looked for takes its time; with more installed, English alone is.
 _MOST_LANGUAGES = 10
 _NO_LANGUAGES = frozenset({"osd", "equ"})
-# Tesseract takes a file of any other kind for a list of files and addresses to read.
-_IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*", b"BM", b"RIFF")
+# PNG, JPEG, TIFF, WebP, and BMP with the size of a header that there is. No less: tesseract takes
+# what it does not know for a list of files and addresses to read.
+_IMAGE = re.compile(
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|II\*\x00|MM\x00\*|RIFF.{4}WEBP|BM.{12}[\x0c(48@l|]\x00{3}",
+    re.DOTALL,
+)
 _TIFF_SIGNATURES = (b"II*\x00", b"MM\x00*")
 
 
@@ -55,7 +61,7 @@ def read_image(path: Path) -> Iterator[Reading]:
             no text was recognised in it, or a page took longer than two minutes.
     """
     data = path.read_bytes()
-    if not data.startswith(_IMAGE_SIGNATURES):
+    if not _IMAGE.match(data):
         raise ReadError(str(path), "is not an image, whatever its name says")
     pages: list[str] = []
     try:
@@ -100,19 +106,23 @@ def _run_tesseract(image: bytes, *options: str) -> subprocess.CompletedProcess[b
         raise ReadError(
             "", "text recognition needs the program tesseract; install it (tesseract-ocr on Debian)"
         )
+    program = str(Path(program).absolute())
     languages, layout = _find_languages(program)
     arguments = [program, "stdin", "stdout", "-l", languages, "--psm", layout, *options]
     # One thread: several are hardly faster, and there are as many readers as processors.
     environment = {**os.environ, "OMP_THREAD_LIMIT": "1"}
     try:
-        return subprocess.run(
-            arguments,
-            input=image,
-            capture_output=True,
-            check=True,
-            env=environment,
-            timeout=_SECONDS_PER_PAGE,
-        )
+        # In an empty folder, no name in an image is that of a file.
+        with tempfile.TemporaryDirectory() as folder:
+            return subprocess.run(
+                arguments,
+                input=image,
+                capture_output=True,
+                check=True,
+                cwd=folder,
+                env=environment,
+                timeout=_SECONDS_PER_PAGE,
+            )
     except subprocess.TimeoutExpired as error:
         reason = f"recognising it took longer than {_SECONDS_PER_PAGE} s"
         raise _RecognitionError(reason) from error

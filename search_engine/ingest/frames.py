@@ -15,7 +15,7 @@ class FrameKind(IntEnum):
     Attributes:
         READY: the process has started.
         BEGIN: it begins with the next job.
-        RECORD: a record of the job that it is at, pickled.
+        RECORD: a record of the job that it is at, as JSON.
         END: the job is done. A process that ends before the next begins does so on its own account.
     """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import operator
 import pickle
 import signal
 from collections.abc import Generator, Iterable, Mapping
@@ -17,6 +19,12 @@ from search_engine.ingest.readers import find_extension, ocr_readers
 from search_engine.ingest.settings import RootSettings
 from search_engine.ingest.worker_pool import Job, WorkerFailure, run_jobs
 from search_engine.types import Document
+
+_FIELDS = tuple(each.name for each in fields(Document))
+# Other libraries' integers, as offsets of pages, are written as integers.
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, separators=(",", ":"), default=operator.index
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,25 +105,60 @@ def read_files(
 
 
 def pack_record(record: Record) -> bytes:
-    """A record as bytes, without its file."""
+    """A record as JSON, without its file; not pickled, since whoever unpickles runs what it says.
+
+    Raises:
+        TypeError: a document that is not plain data.
+    """
     document, problem = record.document, record.problem
     values = None
     if document is not None:
-        values = {each.name: getattr(document, each.name) for each in fields(document)}
-        # Views of mappings cannot be pickled.
-        values["metadata"] = dict(document.metadata)
-    reason = problem and (problem.path, problem.reason, problem.line)
-    return pickle.dumps((values, reason, record.bytes_read))
+        values = [getattr(document, name) for name in _FIELDS]
+        values[-1] = dict(document.metadata)
+    reason = None if problem is None else (problem.reason, problem.line)
+    return _ENCODER.encode((values, reason, record.bytes_read)).encode("utf-8", "surrogatepass")
 
 
 def unpack_record(packed: bytes, file: SourceFile) -> Record:
-    """The record of a file that `pack_record` packed."""
-    values, problem, bytes_read = pickle.loads(packed)
-    if values is not None:
-        values["metadata"] = MappingProxyType(values["metadata"])
-        return Record(file, Document(**values), None, bytes_read)
-    path, reason, line = problem
-    return Record(file, None, ReadError(path, reason, line=line), bytes_read)
+    """The record of a file that `pack_record` packed; a problem of the file for any other bytes."""
+    try:
+        content = json.loads(packed.decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError):
+        content = None
+    match content:
+        case [
+            [
+                str(doc_id),
+                str(text),
+                str(title),
+                str() | None as source,
+                str(markup),
+                int() | None as first_line,
+                bool(single_line),
+                list() as pages,
+                dict() as metadata,
+            ],
+            None,
+            int(bytes_read),
+        ] if all(isinstance(page, int) for page in pages) and not any(
+            isinstance(value, list | dict) for value in metadata.values()
+        ):
+            document = Document(
+                doc_id,
+                text,
+                title=title,
+                source=source,
+                markup=markup,
+                first_line=first_line,
+                single_line=single_line,
+                pages=tuple(pages),
+                metadata=MappingProxyType(metadata),
+            )
+            return Record(file, document, None, bytes_read)
+        case [None, [str(reason), int() | None as line], int(bytes_read)]:
+            return Record(file, None, ReadError(file.given, reason, line=line), bytes_read)
+    reason = "its reader crashed (what it sent is no record); it may be damaged"
+    return Record(file, None, ReadError(file.given, reason), file.size)
 
 
 def _make_job(job: ReadJob) -> Job[SourceFile]:

@@ -206,6 +206,10 @@ class _WorkerPool(Generic[T]):
             return
         for kind, content in frames:
             worker.waited = 0.0
+            if not worker.tasks and kind in (FrameKind.RECORD, FrameKind.END):
+                # Nobody asked; what runs there is not ours any more.
+                self._end(worker, is_late=False)
+                return
             if kind == FrameKind.RECORD:
                 worker.tasks[0].outcomes.append(content)
                 self._ahead_records += 1
@@ -227,7 +231,7 @@ class _WorkerPool(Generic[T]):
                 f"the process that reads files cannot start (exit status {status}); to see why, "
                 f"run: {sys.executable} -c 'import search_engine.ingest.worker'"
             )
-        if not worker.between:
+        if not worker.between and worker.tasks:
             task = worker.tasks.popleft()
             task.outcomes.append(WorkerFailure(None if is_late else status))
             task.done = True

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections import deque
 from contextlib import suppress
+from pathlib import Path
 
 from search_engine.errors import SearchEngineError
 from search_engine.ingest.frames import HEADER, FrameKind
 from search_engine.ingest.problems import describe
 
+_KINDS = frozenset(FrameKind)
 _RECEIVE_BYTES = 2**18
 # A process that waits for a network share that is gone does not end even when it is killed.
 _KILL_SECONDS = 10
+_PREFIX = "search-engine-"
+# A folder this young may be that of a process that is about to lock it.
+_LEFTOVER_SECONDS = 60
 # Modules are found as here, and the program's own __main__ is not imported again.
 _BEGIN = (
     "import sys; sys.path[:] = sys.argv[2:]; "
@@ -29,16 +37,18 @@ class WorkerProcess:
     """A process that is given jobs and sends frames, without blocking whoever uses it.
 
     It ends by itself when this process does, however that happens. What it and the programs it
-    starts write to temporary files is removed with it.
+    starts write to temporary files is removed when it is closed; where this process was killed
+    before that, when any process starts the next one a minute later or more.
 
     Attributes:
         socket: to wait on; becomes readable when there are frames or the process has ended.
     """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(
-            prefix="search-engine-", ignore_cleanup_errors=True
-        )
+        _remove_leftovers(Path(tempfile.gettempdir()))
+        self._folder = tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
+        # The system lets go of it when this process ends, however that happens.
+        self._lock = _lock_folder(Path(self._folder.name))
         self.socket, theirs = socket.socketpair()
         self.socket.setblocking(False)
         with theirs:
@@ -59,7 +69,7 @@ class WorkerProcess:
                 )
             except OSError as error:
                 self.socket.close()
-                self._folder.cleanup()
+                self._remove_folder()
                 raise SearchEngineError(
                     f"no process to read files in can be started: {describe(error)}"
                 ) from error
@@ -89,7 +99,10 @@ class WorkerProcess:
                 del self._outgoing[: self.socket.send(self._outgoing)]
 
     def receive(self) -> deque[tuple[FrameKind, bytes]] | None:
-        """The frames that have arrived whole; None after the last, when the process has ended."""
+        """The frames that have arrived whole; None after the last, when the process has ended.
+
+        Bytes that are no frame end it too: what it says after them means nothing.
+        """
         try:
             data = self.socket.recv(_RECEIVE_BYTES)
         except BlockingIOError:
@@ -103,6 +116,8 @@ class WorkerProcess:
         position = 0
         while len(self._incoming) - position >= HEADER.size:
             kind, length = HEADER.unpack_from(self._incoming, position)
+            if kind not in _KINDS:
+                return None
             end = position + HEADER.size + length
             if len(self._incoming) < end:
                 break
@@ -132,5 +147,42 @@ class WorkerProcess:
         if self._process.stdin is not None:
             self._process.stdin.close()
         self.socket.close()
-        self._folder.cleanup()
+        self._remove_folder()
         return status
+
+    def _remove_folder(self) -> None:
+        self._folder.cleanup()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _lock_folder(folder: Path) -> int | None:
+    """A descriptor that keeps a folder locked; None where another has it, or it cannot be locked.
+
+    Raises nothing: without a lock, a folder is only left where it is.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _remove_leftovers(place: Path) -> None:
+    """Remove the folders of this user's processes that were killed before they could do it."""
+    oldest = time.time() - _LEFTOVER_SECONDS
+    for folder in place.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            status = folder.lstat()
+            if status.st_uid != os.getuid() or status.st_mtime > oldest:
+                continue
+            lock = _lock_folder(folder)
+            if lock is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)

@@ -164,4 +164,5 @@ def _join(
 
 def _count_equal(candidates: NDArray[np.uint32], signature: NDArray[np.uint32]) -> NDArray[np.intp]:
     """In how many values each candidate agrees with a signature."""
-    return np.count_nonzero(candidates == signature, axis=1)
+    equal: NDArray[np.intp] = np.count_nonzero(candidates == signature, axis=1)
+    return equal

@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -17,6 +19,7 @@ from search_engine.errors import SearchEngineError
 from search_engine.ingest.files import SourceFile
 from search_engine.ingest.limits import Limits
 from search_engine.ingest.reading import read_files
+from search_engine.ingest.worker_process import WorkerProcess
 from tests.ingest.scripted import (
     count_starts,
     find_children,
@@ -305,3 +308,55 @@ def test_processes_end_with_the_one_that_started_them(
     if number == signal.SIGINT:
         assert errors.endswith("KeyboardInterrupt\n")
         assert not list(docs.glob("search-engine-*"))
+
+
+def test_what_a_killed_one_left_goes_when_the_next_process_starts(docs: Path) -> None:
+    lines = (
+        "Path(tempfile.gettempdir(), 'kept').write_text('x')",
+        "yield say(tempfile.gettempdir())",
+        "while True: pass",
+    )
+    script = write_script(docs / "a.script", *lines)
+    folders = []
+    programs = [run_program(docs, script) for _ in range(2)]
+    for program in programs:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "started\n"
+        folders.append(Path(program.stdout.readline().strip()))
+    left, used = folders
+    programs[0].kill()
+    programs[0].communicate()
+    young, foreign = docs / "search-engine-young", docs / "search-engine-link"
+    young.mkdir()
+    foreign.symlink_to(docs / "other", target_is_directory=True)
+    file, other = docs / "search-engine-file", docs / "other" / "kept"
+    file.write_text("x")
+    other.parent.mkdir()
+    other.write_text("x")
+    assert (left / "kept").exists()
+    for path in (left, used, file, other.parent, docs):
+        os.utime(path, (0, 0))
+    os.utime(foreign, (0, 0), follow_symlinks=False)
+    with mock.patch.object(tempfile, "tempdir", str(docs)):
+        process = WorkerProcess()
+        assert process.close() == -signal.SIGKILL
+    there = {path.name for path in docs.glob("search-engine-*")}
+    assert there == {used.name, young.name, foreign.name, file.name}
+    assert (used / "kept").exists() and other.exists()
+    programs[1].kill()
+    programs[1].communicate()
+
+
+def test_a_frame_of_no_kind_is_the_end_of_its_process(docs: Path) -> None:
+    file = write_script(
+        docs / "a.script",
+        "import stat",
+        "for number in range(3, 20):",
+        "    try: is_socket = stat.S_ISSOCK(os.fstat(number).st_mode)",
+        "    except OSError: continue",
+        "    if is_socket: os.write(number, bytes([9]) * 9)",
+        "time.sleep(1000)",
+    )
+    after = write_script(docs / "b.script", "yield say('after')")
+    said = read([file, after], Limits(seconds=5))
+    assert len(said) == 2 and said[0][1].startswith("! its reader") and said[1][1] == "after"

@@ -143,14 +143,18 @@ def test_hidden_files_are_taken_where_that_is_asked_for(tmp_path) -> None:
 def test_what_lies_in_a_known_root_belongs_to_it(tmp_path) -> None:
     root = _make(tmp_path / "tree").resolve()
     (root / ".gitignore").write_text("a.txt\n", encoding="utf-8")
-    roots = [root, root / "src"]
-    found = find_files([root / "src" / "deep", root / "b.txt"], roots=roots)
+    given = [root / "src" / "deep", root / "b.txt"]
+    found = find_files(given, roots=[root])
     # The rules of the root hold below a folder of it that is named.
     assert {(file.root, file.relative) for file in found.files} == {(root, "b.txt")}
     assert {file.given for file in found.files} == {str(root / "b.txt")}
-    (root / ".gitignore").unlink()
-    found = find_files([root / "src" / "deep"], roots=roots)
+    # Of several roots the innermost counts, and so do its rules alone.
+    found = find_files(given, roots=[root, root / "src"])
     assert {(file.root, file.relative) for file in found.files} == {
-        *((root, "src/deep/a.txt"), (root, "src/deep/er/build/a.txt"))
+        (root, "b.txt"),
+        (root / "src", "deep/a.txt"),
+        (root / "src", "deep/er/build/a.txt"),
     }
-    assert found.files[0].given == str(root / "src" / "deep" / "a.txt")
+    assert {file.given for file in found.files} == {
+        *(str(root / name) for name in ("b.txt", "src/deep/a.txt", "src/deep/er/build/a.txt"))
+    }

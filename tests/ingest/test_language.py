@@ -72,6 +72,14 @@ def test_an_address_ends_no_sentence_without_spaces() -> None:
     assert detect_language(f"启动时会读取配置文件{address}之后不再更改{address}") == "zh"
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["what.is@example.com", "@what@example.com", "<b>what@example.com", "`x`what@example"],
+)
+def test_an_address_is_taken_out_whole(address) -> None:
+    assert _NO_PROSE.sub(" ", f"this {address} is").split() == ["this", "is"]
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "repeated", ["中国人民大学图书馆", "A1b/", "<", "a.", "1_", "a@", "`", "://"]

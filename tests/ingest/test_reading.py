@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import fields
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from search_engine.errors import ReadError
 from search_engine.ingest import worker_pool
 from search_engine.ingest.file_reading import read_file
 from search_engine.ingest.files import SourceFile, find_files
 from search_engine.ingest.limits import Limits
-from search_engine.ingest.reading import Record, read_files
+from search_engine.ingest.reading import Record, pack_record, read_files, unpack_record
 from search_engine.ingest.settings import RootSettings
+from search_engine.types import Document
 from tests.ingest.scripted import (
     count_starts,
     ids_of,
@@ -107,6 +114,122 @@ def test_settings_of_the_root_are_those_of_its_files(docs: Path) -> None:
         ("b.script", "read"),
         ("c.scan", "! there is no reader for this type of file"),
     ]
+
+
+# What passes between the processes
+
+
+_FILE = SourceFile(Path("a.script"), "given", Path(), "a.script", 9, 0)
+_strings = st.text(st.characters(), max_size=20) | st.text(
+    st.sampled_from("\ud83d\ude00\udcff\x00é")
+)
+_documents = st.builds(
+    Document,
+    doc_id=_strings,
+    text=_strings,
+    title=_strings,
+    source=st.none() | _strings,
+    markup=_strings,
+    first_line=st.none() | st.integers(1),
+    single_line=st.booleans(),
+    pages=st.lists(st.integers(0)).map(tuple),
+    metadata=st.dictionaries(
+        _strings, st.none() | st.booleans() | st.integers() | st.floats() | _strings
+    ).map(MappingProxyType),
+)
+
+
+def described(document: Document) -> list[str]:
+    """Every field to the letter, the type of each value too; NaN is NaN."""
+    assert type(document.pages) is tuple and type(document.metadata) is MappingProxyType
+    return [repr(getattr(document, each.name)) for each in fields(document)]
+
+
+@given(_documents, st.integers(0))
+def test_a_document_is_what_it_was(document: Document, bytes_read: int) -> None:
+    record = unpack_record(pack_record(Record(_FILE, document, None, bytes_read)), _FILE)
+    assert (record.file, record.problem, record.bytes_read) == (_FILE, None, bytes_read)
+    assert record.document is not None
+    assert described(record.document) == described(document)
+
+
+@given(_strings, st.none() | st.integers(1), st.integers(0))
+def test_a_problem_is_what_it_was(reason: str, line: int | None, bytes_read: int) -> None:
+    problem = ReadError("given", reason, line=line)
+    record = unpack_record(pack_record(Record(_FILE, None, problem, bytes_read)), _FILE)
+    assert (record.file, record.document, record.bytes_read) == (_FILE, None, bytes_read)
+    assert record.problem is not None
+    assert (record.problem.path, record.problem.reason) == ("given", reason)
+    assert record.problem.line == line
+
+
+def test_pages_may_be_counted_by_a_library(docs: Path) -> None:
+    file = write_script(
+        docs / "a.script", "import numpy", "yield say('text', pages=tuple(numpy.arange(2)))"
+    )
+    (record,) = read_files([file], ids_of([file]))
+    assert record.document is not None and record.document.pages == (0, 1)
+
+
+_VALUES = ["r/a", "text", "", None, "plain", None, False, [], {}]
+
+
+def changed(position: int, value: object) -> list[object]:
+    return [[*_VALUES[:position], value, *_VALUES[position + 1 :]], None, 1]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(None, 1, [], {}, "x", [None, None, 1], [_VALUES, ["no", None], 1], [_VALUES, None]),
+        *([_VALUES[:-1], None, 1], [[*_VALUES, 1], None, 1], [_VALUES, None, "1"], [_VALUES, 0, 1]),
+        *([None, "no", 1], [None, ["no"], 1], [None, [1, None], 1], [None, ["no", "1"], 1]),
+        *([None, ["no", None], None], [None, ["no", None], 1, 1]),
+        *(changed(position, [1]) for position in range(9) if position != 7),
+        *(changed(position, None) for position in (0, 1, 2, 4, 6, 7, 8)),
+        *(changed(5, "1"), changed(6, 1), changed(7, ["1"]), changed(7, [None])),
+        *(changed(8, {"a": []}), changed(8, {"a": {}})),
+    ],
+)
+def test_what_is_no_record_is_a_problem_of_the_file(content: object) -> None:
+    assert is_no_record(json.dumps(content).encode())
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        *(b"", b"\xff", b"[", b"[" * 100_000, b'[null,["no",1' + b"0" * 5_000 + b"],1]"),
+        *(pickle.dumps((None, ("given", "no", None), 1)), b"cos\n_exit\n(I1\ntR."),
+    ],
+)
+def test_what_is_no_json_is_a_problem_of_the_file(packed: bytes) -> None:
+    assert is_no_record(packed)
+
+
+def is_no_record(packed: bytes) -> bool:
+    record = unpack_record(packed, _FILE)
+    reason = "given: its reader crashed (what it sent is no record); it may be damaged"
+    return (str(record.problem), record.document, record.bytes_read) == (reason, None, 9)
+
+
+def test_a_process_that_is_taken_over_runs_nothing_here(docs: Path) -> None:
+    """Its reader sends what would have a file made by whoever unpickles it."""
+    made = docs / "made"
+    file = write_script(
+        docs / "a.script",
+        "import pickle, stat, struct",
+        "class Evil:",
+        f"    def __reduce__(self): return open, ({str(made)!r}, 'w')",
+        "content = pickle.dumps(Evil())",
+        "for number in range(3, 20):",
+        "    try: is_socket = stat.S_ISSOCK(os.fstat(number).st_mode)",
+        "    except OSError: continue",
+        "    if is_socket: os.write(number, struct.pack('>BQ', 2, len(content)) + content)",
+        "yield say('after')",
+    )
+    damaged = "! its reader crashed (what it sent is no record); it may be damaged"
+    assert [text for _, text in read([file])] == [damaged, "after"]
+    assert not made.exists()
 
 
 # What is known of the file

@@ -136,7 +136,7 @@ def test_pages_of_one_template_are_not_all_compared(compared) -> None:
     values[3_500:3_900, :8] ^= np.uint32(1)
     found = find_groups(_signed(values))
     assert [group.document_ids for group in found] == [(1 + 7 * n, 3_500 + n) for n in range(500)]
-    # Without a bound, a page is compared with 2,300 others, and all with 3.5 million.
+    # Without a bound, a page is compared with 3,000 others, and all with 4.8 million.
     assert max(compared) < 300
     assert sum(compared) < 800_000
 

@@ -108,7 +108,7 @@ def test_only_documents_that_meet_every_condition_are_found(home, run, where, ex
 def test_conditions_that_ask_for_nothing_known_or_cannot_be_read_are_told(home, run) -> None:
     answer = run("query", "moon", "-i", "mine", "--where", "shape=round", *COMPUTE)
     assert answer.status == 0
-    names = "draft, extension, lang, language, modified, path, title, year"
+    names = "draft, extension, lang, language, path, title, year"
     assert f"No document has metadata named 'shape'; it has {names}." in " ".join(
         answer.out.split()
     )

@@ -132,13 +132,15 @@ def test_a_process_that_is_killed_at_any_moment_costs_the_file_it_was_at(docs: P
             killed.add(pid)
             os.kill(int(pid), signal.SIGKILL)
     assert len(killed) >= 3
+    failed = 0
     for texts in said.values():
-        assert len(texts) >= 1
-        if len(texts) < 20:
-            assert texts[-1].startswith("! its reader was killed (signal 9)")
+        if texts[-1].startswith("! its reader was killed (signal 9)"):
             texts.pop()
+            failed += 1
+        else:
+            assert len(texts) == 20
         assert [text.split()[1] for text in texts] == [str(n) for n in range(len(texts))]
-    assert sum(len(texts) < 20 for texts in said.values()) <= len(killed)
+    assert failed <= len(killed)
 
 
 def read_slowly(files: list[SourceFile]) -> Iterator[tuple[str, str]]:

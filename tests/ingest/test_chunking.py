@@ -264,7 +264,7 @@ def test_shared_folders(shared_data: Path, name: str, capfd: pytest.CaptureFixtu
         path for path in (shared_data / "folders" / name).rglob("*")
         if path.is_file() and not any(part.startswith(".") for part in path.parts[-3:])
     ]  # fmt: skip
-    assert len(on_disk) == len(found.files) + len(found.skipped) + found.ignored
+    assert len(on_disk) == len(found.files) + len(found.skipped)
     chunker = Chunker(ChunkingConfig())
     files = set()
     for record in read_files(found.files, {file.root: name for file in found.files}):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from search_engine.ingest.formats.markdown import outline_markdown
 from tests.ingest.reading import read_bytes, read_one
@@ -81,3 +85,90 @@ def test_bad_bytes_are_a_problem_and_the_text_goes_in(tmp_path: Path) -> None:
     (document,), (problem,) = read_bytes(tmp_path, "a.md", data)
     assert (document.title, document.text) == ("Café é è ü", "# Café é è ü\n\nText \ufffd\n")
     assert problem.line == 3
+
+
+def test_what_front_matter_is_too_much() -> None:
+    def read(values: str) -> tuple[object, str | None]:
+        outline = outline_markdown(f"---\n{values}\n---\n# H\n")
+        assert outline.headings[-1].title == "H"
+        return outline.front_matter.get("a"), outline.problem
+
+    def nest(depth: int) -> str:
+        return "a: 1\nb: " + "[" * depth + "]" * depth
+
+    deep = "the front matter is nested too deeply; it was indexed as text"
+    assert read(nest(99)) == (1, None)
+    assert read(nest(100)) == (None, deep)
+    # libyaml fills the stack and ends the process from some 50,000 levels on.
+    assert read("a: 1\nb: " + "[" * 99_000) == (None, deep)
+    # What is closed again does not add up.
+    assert read("a: 1\nb: [" + "[], {}, " * 200 + "]") == (1, None)
+    assert read("a: 1\nb: " + "x" * (100_000 - len("a: 1\nb: "))) == (1, None)
+    assert read("a: 1\nb: " + "x" * (100_001 - len("a: 1\nb: "))) == (
+        None,
+        "the front matter is longer than 100,000 characters; it was indexed as text",
+    )
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_outline_ends_after_100_000_lines(end: str) -> None:
+    text = f"---{end}a: 1{end}---{end}# A{end}" + f"x{end}" * 99_995 + f"# B{end}"
+    after = f"# C{end}text"
+    assert text.count("\n") == 100_000
+    outline = outline_markdown(text + after)
+    assert dict(outline.front_matter) == {"a": 1}
+    assert [(h.start, h.level, h.title) for h in outline.headings] == [
+        (text.index("# A"), 1, "A"),
+        (text.index("# B"), 1, "B"),
+        (len(text), 1, ""),
+    ]
+    # One line less is all in it.
+    outline = outline_markdown(text.replace("x", "# X" + end, 1).replace(f"x{end}", "", 2) + "# C")
+    assert [h.title for h in outline.headings][-2:] == ["B", "C"]
+
+
+def test_the_lines_of_text_that_looks_like_front_matter() -> None:
+    text = "---\n- a\n---\n" + "x\n" * 100_000 + "# B\n"
+    headings = outline_markdown(text).headings
+    assert [(h.start, h.title) for h in headings] == [(12 + 2 * 99_997, "")]
+
+
+def test_a_title_has_at_most_1_000_characters() -> None:
+    (heading,) = outline_markdown("# " + "a " * 300_000).headings
+    assert heading.title == ("a " * 500).strip()
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["# A\n", "## *B* c\n", "#\n", "D\n", "===\n", "---\n", "\n", "- ", "> ", "1. ", "    ",
+             "  ", "```\n", "<div>\n", "text\n", "* * *\n", "[a]: b\n"]
+        ),
+        max_size=30,
+    )
+)  # fmt: skip
+@settings(max_examples=300, deadline=None)
+def test_headings_are_those_of_the_whole_parser(parts: list[str]) -> None:
+    text = "\n" + "".join(parts)
+    tokens = MarkdownIt("commonmark").parse(text)
+    expected = [
+        (token.map[0], token.tag)
+        for token in tokens
+        if token.type == "heading_open" and token.level == 0 and token.map is not None
+    ]
+    assert [
+        (text.count("\n", 0, h.start), f"h{h.level}") for h in outline_markdown(text).headings
+    ] == expected
+
+
+def test_blocks_without_headings_take_no_memory() -> None:
+    text = "- - - - - - a\n" * 2_000
+    outline_markdown("# a\n")
+    tracemalloc.start()
+    try:
+        assert outline_markdown(text).headings == ()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # All tokens of the parser take 20 MB.
+    assert peak < 2_000_000

@@ -24,7 +24,7 @@ from search_engine.config import ChunkingConfig
 from search_engine.errors import ReadError
 from search_engine.ingest.chunking.code_pieces import cut_at_definitions
 from search_engine.ingest.chunking.sections import Sections
-from search_engine.ingest.chunking.slight_pieces import Marks, find_line_end, join_slight
+from search_engine.ingest.chunking.slight_pieces import Marks, join_slight
 from search_engine.ingest.chunking.token_counting import CHARS_PER_TOKEN, TokenCounter
 from search_engine.ingest.chunking.windows import cut_windows
 from search_engine.ingest.formats.code import find_definitions, outline_code
@@ -142,7 +142,7 @@ class Chunker:
         class_lines = [
             found.name_line
             for found in definitions
-            if not found.is_function and find_line_end(text, found.name_line) < found.end
+            if not found.is_function and text.find("\n", found.name_line, found.end) >= 0
         ]
         sections = Sections(outline_code(text, language))
         return _Cut(pieces, sections, Marks.of_code(text, class_lines))

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from search_engine.ingest.formats.grammars import load_definitions, load_language
+from search_engine.ingest.formats.grammars import load_definitions, parse_program
 from search_engine.ingest.formats.markdown import Heading
 from search_engine.ingest.formats.plain import read_text
 from search_engine.ingest.readers import Reading
@@ -29,10 +29,10 @@ _LANGUAGES: Mapping[str, str] = MappingProxyType(
     }
 )  # fmt: skip
 _MAX_TITLE = 100
-_MAX_SIGNS = 2_000
 # Deeper nesting is a machine's work, and a path of a thousand headings says nothing.
 _MAX_LEVEL = 20
 _STATEMENT_END = re.compile(rb"[ \t]*[;,]?[ \t]*")
+_BLANKS = re.compile(rb"\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +111,15 @@ def find_definitions(text: str, language: str) -> tuple[Definition, ...]:
     """The definitions of a program, each before those within it, found by tree-sitter.
 
     Args:
-        text: a program; one with mistakes has the definitions that can be made out.
+        text: a program; one with mistakes has the definitions that can be made out, one that
+            `parse_program` gives up on has none.
         language: one that has a grammar.
     """
-    from tree_sitter import Parser, QueryCursor
+    from tree_sitter import QueryCursor
 
     data = text.encode()
-    tree = Parser(load_language(language)).parse(data)
-    if _is_tangled(tree.root_node):
+    tree = parse_program(data, language)
+    if tree is None:
         return ()
     comments: list[Node] = []
     largest: dict[int, tuple[Node, Definition]] = {}
@@ -129,12 +130,12 @@ def find_definitions(text: str, language: str) -> tuple[Definition, ...]:
         is_function = "function" in captures
         (node,) = captures["function" if is_function else "class"]
         (name,) = captures["name"]
-        name_line = data.rfind(b"\n", 0, name.start_byte) + 1
+        name_line = name.start_byte - name.start_point.column
         found = Definition(
             start=node.start_byte,
             end=node.end_byte,
             level=1,
-            title=_make_title(name, captures),
+            title=_make_title(data, name, captures),
             name_line=max(name_line, node.start_byte),
             is_function=is_function,
         )
@@ -146,25 +147,7 @@ def find_definitions(text: str, language: str) -> tuple[Definition, ...]:
     return _in_characters(data, _nest(extended))
 
 
-def _is_tangled(root: Node) -> bool:
-    """Whether the parser gave up on a long run of signs.
-
-    A query looks from each of them for the next node that is more than a sign, which takes minutes
-    where there are 100,000 of them. Nothing that a person wrote has so many.
-    """
-    waiting = [root] if root.has_error else []
-    while waiting:
-        run = 0
-        for child in waiting.pop().children:
-            run = 0 if child.is_named else run + 1
-            if run > _MAX_SIGNS:
-                return True
-            if child.has_error and child.child_count:
-                waiting.append(child)
-    return False
-
-
-def _make_title(name: Node, captures: Mapping[str, Sequence[Node]]) -> str:
+def _make_title(data: bytes, name: Node, captures: Mapping[str, Sequence[Node]]) -> str:
     # C hides the name of a function in what its result is declared as: `*name(arguments)`.
     while True:
         inner = name.child_by_field_name("declarator")
@@ -173,17 +156,18 @@ def _make_title(name: Node, captures: Mapping[str, Sequence[Node]]) -> str:
         if inner is None:
             break
         name = inner
-    title = _say(name)
+    title = _say(data, name)
     for owner in captures.get("owner", ()):
-        title = f"{_say(owner).lstrip('*')}.{title}"
+        title = f"{_say(data, owner).lstrip('*')}.{title}"
     for trait in captures.get("trait", ()):
-        title = f"{_say(trait)} for {title}"
+        title = f"{_say(data, trait)} for {title}"
     return title if len(title) <= _MAX_TITLE else f"{title[: _MAX_TITLE - 1]}…"
 
 
-def _say(node: Node) -> str:
+def _say(data: bytes, node: Node) -> str:
     # A name of a megabyte is no name.
-    return " ".join((node.text or b"")[: 4 * _MAX_TITLE].decode(errors="ignore").split())
+    end = min(node.end_byte, node.start_byte + 4 * _MAX_TITLE)
+    return " ".join(data[node.start_byte : end].decode(errors="ignore").split())
 
 
 def _size(definition: Definition) -> int:
@@ -203,8 +187,10 @@ class _Surroundings:
         # By the row of their end those that begin a line: start, row of the start, end.
         self._above: dict[int, tuple[int, int, int]] = {}
         self._after: dict[int, int] = {}
+        # By the start of a line where its first character is that is not blank.
+        self._first: dict[int, int] = {}
         for node in comments:
-            if self._begins_line(node.start_byte):
+            if self._begins_line(node):
                 # Some grammars count the line's end to the comment.
                 row = node.end_point.row - (node.end_point.column == 0)
                 place = node.start_byte, node.start_point.row, node.end_byte
@@ -215,7 +201,7 @@ class _Surroundings:
     def extend(self, definition: Definition, node: Node) -> Definition:
         """The definition with what is directly above it and behind it on its last line."""
         start, row = definition.start, node.start_point.row
-        begins_line = self._begins_line(start)
+        begins_line = self._begins_line(node)
         while True:
             places = (self._above.get(row), self._above.get(row - 1) if begins_line else None)
             place = next((p for p in places if p is not None and self._is_next(p, start)), None)
@@ -232,10 +218,17 @@ class _Surroundings:
         return replace(definition, start=start, end=end)
 
     def _is_next(self, place: tuple[int, int, int], start: int) -> bool:
-        return place[0] < start and not self._data[place[2] : start].strip()
+        return place[0] < start and self._skip_blanks(place[2]) >= start
 
-    def _begins_line(self, offset: int) -> bool:
-        return not self._data[self._data.rfind(b"\n", 0, offset) + 1 : offset].strip()
+    def _begins_line(self, node: Node) -> bool:
+        line = node.start_byte - node.start_point.column
+        if line not in self._first:
+            self._first[line] = self._skip_blanks(line)
+        return self._first[line] >= node.start_byte
+
+    def _skip_blanks(self, offset: int) -> int:
+        match = _BLANKS.match(self._data, offset)
+        return offset if match is None else match.end()
 
 
 def _nest(definitions: Iterable[Definition]) -> Iterator[Definition]:

@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, lru_cache
+from itertools import islice, pairwise
 from pathlib import Path
 from types import MappingProxyType
 
 import yaml
 from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
+from markdown_it.token import Token
 from mdit_py_plugins.front_matter import front_matter_plugin
 
 from search_engine.errors import ReadError
@@ -23,6 +26,12 @@ from search_engine.types import NO_METADATA, Document, Metadata
 # and pandoc, which is no part of what the heading says.
 _ATTRIBUTES = re.compile(r"\s*\{:?\s*(?:[#.][^\s{}]+|[\w:-]+=[^\s{}]+)(?:\s+[^{}]*)?\}\s*$")
 _LINE_END = re.compile(r"\r\n|\r|\n")
+# The parser takes up to 50 microseconds a line.
+_MAX_LINES = 100_000
+# Longer ones are a machine's work. libyaml calls itself for each level, until the stack is full.
+_MAX_FRONT_MATTER = 100_000
+_MAX_DEPTH = 100
+_MAX_TITLE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,31 +102,62 @@ def read_markdown(path: Path) -> Iterator[Reading]:
 # The reader and the chunker ask for the same text one after the other.
 @lru_cache(maxsize=4)
 def outline_markdown(text: str) -> Outline:
-    """Front matter and headings of a Markdown text (CommonMark; code and quotes have none)."""
-    parser = _block_parser()
-    tokens = parser.parse(text)
-    lines = [0, *(match.end() for match in _LINE_END.finditer(text))]
+    """Front matter and headings of a Markdown text (CommonMark; code and quotes have none).
+
+    Of a text of more than 100,000 lines those of the first 100,000; a heading without a title
+    ends them.
+    """
+    lines = [0, *(match.end() for match in islice(_LINE_END.finditer(text), _MAX_LINES))]
+    is_cut = len(lines) > _MAX_LINES
+    source = text[: lines[-1]] if is_cut else text
+    blocks = _parse_blocks(source)
     body, front_matter, problem = 0, None, None
-    if tokens and tokens[0].type == "front_matter":
-        front_matter, problem = _parse_front_matter(tokens[0].content)
+    if blocks and blocks[0].type == "front_matter":
+        front_matter, problem = _parse_front_matter(blocks[0].content)
         if front_matter is not None:
-            after = tokens[0].map[1] if tokens[0].map is not None else 0
+            after = blocks[0].map[1] if blocks[0].map is not None else 0
             body = lines[after] if after < len(lines) else len(text)
         else:
             # A rule, text and another rule look like front matter. They are text after all: the
             # line feed in front keeps the parser from seeing it so a second time.
-            tokens = parser.parse("\n" + text)
+            blocks = _parse_blocks("\n" + source)
             lines = [0, *lines]
-    headings = tuple(
+    headings = [
         Heading(
-            start=lines[token.map[0]],
-            level=int(token.tag.removeprefix("h")),
-            title=_plain_title(tokens[position + 1].content),
+            start=lines[block.map[0]],
+            level=int(block.tag.removeprefix("h")),
+            title=_plain_title(following.content),
         )
-        for position, token in enumerate(tokens)
-        if token.type == "heading_open" and token.level == 0 and token.map is not None
-    )
-    return Outline(body, headings, front_matter or NO_METADATA, problem)
+        for block, following in pairwise(blocks)
+        if block.type == "heading_open" and block.map is not None
+    ]
+    if is_cut:
+        headings.append(Heading(lines[-1], 1, ""))
+    return Outline(body, tuple(headings), front_matter or NO_METADATA, problem)
+
+
+class _OutlineTokens(list[Token]):
+    """Takes from the parser the front matter and each heading in no other block, with what it says.
+
+    All tokens together would take some kilobytes a line.
+    """
+
+    def append(self, token: Token) -> None:
+        """Keep the token if it is one of those."""
+        if token.type == "inline":
+            is_kept = token.level == 1 and bool(self) and self[-1].type == "heading_open"
+        else:
+            is_kept = token.level == 0 and token.type in {"front_matter", "heading_open"}
+        if is_kept:
+            super().append(token)
+
+
+def _parse_blocks(text: str) -> list[Token]:
+    parser = _block_parser()
+    state = StateCore(text, parser, {})
+    state.tokens = _OutlineTokens()
+    parser.core.process(state)
+    return state.tokens
 
 
 @cache
@@ -135,7 +175,9 @@ def _inline_parser() -> MarkdownIt:
 
 def _plain_title(content: str) -> str:
     """What a heading says: inline mark-up and a trailing attribute block removed."""
-    content = _ATTRIBUTES.sub("", content)
+    content = _ATTRIBUTES.sub("", content[:_MAX_TITLE])
+    if not content:
+        return ""
     pieces = []
     for token in _inline_parser().parseInline(content)[0].children or []:
         if token.type in {"text", "code_inline", "image"}:
@@ -147,8 +189,22 @@ def _plain_title(content: str) -> str:
 
 def _parse_front_matter(block: str) -> tuple[Metadata | None, str | None]:
     """The scalar values of the block, or None and, where it is broken YAML, what is wrong."""
+    if len(block) > _MAX_FRONT_MATTER:
+        return None, (
+            f"the front matter is longer than {_MAX_FRONT_MATTER:,} characters; "
+            "it was indexed as text"
+        )
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    depth = 0
     try:
-        values = yaml.load(block, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        for event in yaml.parse(block, Loader=loader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth > _MAX_DEPTH:
+                return None, "the front matter is nested too deeply; it was indexed as text"
+        values = yaml.load(block, Loader=loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = getattr(error, "problem", None) or str(error)
         return None, f"the front matter is not YAML ({reason}); it was indexed as text"

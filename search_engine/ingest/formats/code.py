@@ -130,7 +130,7 @@ def find_definitions(text: str, language: str) -> tuple[Definition, ...]:
         is_function = "function" in captures
         (node,) = captures["function" if is_function else "class"]
         (name,) = captures["name"]
-        name_line = name.start_byte
+        name_line = name.start_byte - name.start_point.column
         found = Definition(
             start=node.start_byte,
             end=node.end_byte,

@@ -109,7 +109,7 @@ def test_search_your_folder_says_what_it_did(executed: dict[str, nbformat.Notebo
     # One page is replaced, two are new (one of them under another name), two are gone.
     _find(r"^(documents: 2 added, 1 replaced, 50 unchanged, 2 deleted)$", printed)
     _find(r"^(chunks: 2 encoded, 1 reused)$", printed)
-    _find(r"^(not deleted below handbook: 20 of its 53 documents would be deleted)", printed)
+    _find(r"^(not deleted below handbook: 20 documents: they are gone)", printed)
     _find(r"^(documents: 0 added, 0 replaced, 33 unchanged, 20 deleted)$", printed)
     _find(r"^(33 documents)$", printed)
 

@@ -204,7 +204,7 @@ def test_bytes_that_do_not_decode_are_named(tmp_path: Path) -> None:
         "Quoted::\n\n> x\n\n" * 10_000,
         "".join(f"{'  ' * n}* deep\n\n" for n in range(1_500)),
         "=" * 1_000_000,
-        "x\n" * 100_000,
+        "x\n" * 90_000,
     ],
 )
 @pytest.mark.timeout(60)

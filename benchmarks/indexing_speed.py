@@ -33,7 +33,7 @@ from tempfile import TemporaryDirectory
 from environment import describe_environment
 
 from search_engine.config import DEFAULT_MODEL, BM25Config, ChunkingConfig, Compute, Config
-from search_engine.encoders.checkpoint import find_checkpoint
+from search_engine.encoders.checkpoints.finding import find_checkpoint
 from search_engine.errors import SearchEngineError
 from search_engine.evaluation.datasets import load_dataset
 from search_engine.ingest.text_format import format_text

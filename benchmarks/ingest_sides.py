@@ -110,9 +110,9 @@ def _make_markitdown() -> MarkItDown:
 def _make_chunker() -> Chunker:
     """What `Legs.chunker` makes for the default settings, without the weights of the model."""
     from search_engine.config import DEFAULT_MODEL, ChunkingConfig
-    from search_engine.encoders.checkpoint import find_checkpoint
-    from search_engine.encoders.layout import read_layout
-    from search_engine.encoders.tokenization import TextTokenizer
+    from search_engine.encoders.checkpoints.finding import find_checkpoint
+    from search_engine.encoders.checkpoints.layout import read_layout
+    from search_engine.encoders.tokenizers.text_tokenizer import TextTokenizer
     from search_engine.ingest.chunking import Chunker
 
     layout = read_layout(find_checkpoint(DEFAULT_MODEL, offline=True), task="embedding")

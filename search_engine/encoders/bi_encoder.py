@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from search_engine.encoders.backends import BackendName, DtypeName
+from search_engine.encoders.backends.selection import BackendName, DtypeName
+from search_engine.encoders.checkpoints.layout import Similarity
 from search_engine.encoders.inference import Inference
-from search_engine.encoders.layout import Similarity
 from search_engine.errors import ConfigError
 
 # Measured on two cores: fastest for 15 and for 240 tokens a text, with both backends.

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from search_engine.encoders.backends import BackendName, DtypeName, open_backend
+from search_engine.encoders.backends.selection import BackendName, DtypeName, open_backend
 from search_engine.encoders.batching import Batch, TokenizedText, pad_batch, plan_batches
-from search_engine.encoders.checkpoint import find_checkpoint
-from search_engine.encoders.layout import Task, read_layout
-from search_engine.encoders.tokenization import TextTokenizer
+from search_engine.encoders.checkpoints.finding import find_checkpoint
+from search_engine.encoders.checkpoints.layout import Task, read_layout
+from search_engine.encoders.tokenizers.text_tokenizer import TextTokenizer
 
 # So many texts are tokenized and sorted together: enough to sort well, few enough for memory.
 WINDOW = 16_384

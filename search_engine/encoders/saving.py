@@ -9,9 +9,9 @@ from typing import Any
 
 from safetensors.torch import save_model
 
-from search_engine.encoders.graph import Graph, load_graph
-from search_engine.encoders.layout import TRUNK, Layout
-from search_engine.encoders.tokenization import TextTokenizer
+from search_engine.encoders.checkpoints.layout import TRUNK, Layout
+from search_engine.encoders.modules.graph import Graph, load_graph
+from search_engine.encoders.tokenizers.text_tokenizer import TextTokenizer
 from search_engine.errors import ConfigError
 
 _TOKENIZER_FILES = (

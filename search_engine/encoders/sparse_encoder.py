@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from search_engine.encoders.backends import BackendName, DtypeName
+from search_engine.encoders.backends.selection import BackendName, DtypeName
 from search_engine.encoders.inference import Inference
 from search_engine.types import SparseVectors
 

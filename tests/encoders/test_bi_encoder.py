@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from search_engine.encoders import inference
 from search_engine.encoders.bi_encoder import BiEncoder
-from search_engine.encoders.layout import read_layout
-from search_engine.encoders.tokenization import TextTokenizer
+from search_engine.encoders.checkpoints.layout import read_layout
+from search_engine.encoders.tokenizers.text_tokenizer import TextTokenizer
 from search_engine.errors import ConfigError
 from tests.encoders.checkpoints import MAX_TOKENS, TEXTS, edit_json, write_sentence_transformer
 
@@ -138,13 +138,13 @@ def test_settings_that_contradict(bert: Path, given: dict[str, str], message: st
 
 
 def test_what_auto_becomes(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from search_engine.encoders import backends
+    from search_engine.encoders.backends import selection
 
-    monkeypatch.setattr(backends, "_cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(selection, "_cpu_has_bfloat16", lambda: True)
     encoder = BiEncoder(str(bert))
     assert (encoder.backend, encoder.dtype) == ("openvino", "bfloat16")
-    monkeypatch.setattr(backends, "_cpu_has_bfloat16", lambda: False)
-    monkeypatch.setattr(backends, "find_spec", lambda _name: None)
+    monkeypatch.setattr(selection, "_cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr(selection, "find_spec", lambda _name: None)
     encoder = BiEncoder(str(bert))
     assert (encoder.backend, encoder.dtype) == ("torch", "float32")
     with pytest.raises(ConfigError, match="openvino is not installed"):

@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from search_engine.encoders import checkpoint
-from search_engine.encoders.checkpoint import find_checkpoint, sha256_of
+from search_engine.encoders.checkpoints import finding
+from search_engine.encoders.checkpoints.finding import find_checkpoint, sha256_of
 from search_engine.errors import CheckpointError, ModelNotFoundError
 
 NAME = "tiny-model"
@@ -27,7 +27,7 @@ NAME = "tiny-model"
 def empty_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No folder, shipped model, package or cached model of any name."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(finding, "SHIPPED", tmp_path / "shipped")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     site = tmp_path / "site"
     site.mkdir()
@@ -187,7 +187,7 @@ def test_a_proxy_out_of_reach_is_a_miss(empty_world: Path, tmp_path: Path) -> No
             [sys.executable, "-c", program],
             env={**kept, "HF_HOME": str(tmp_path), "HF_ENDPOINT": "http://hub.invalid",
                  "HTTP_PROXY": f"http://127.0.0.1:{port}", "HF_HUB_OFFLINE": "0",
-                 "PYTHONPATH": str(Path(checkpoint.__file__).parents[2])},
+                 "PYTHONPATH": str(Path(finding.__file__).parents[3])},
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -204,7 +204,7 @@ def test_an_incomplete_download_is_not_taken(empty_world: Path, bert: Path) -> N
 def test_which_files_are_downloaded() -> None:
     files = ["config.json", "model.safetensors", "pytorch_model.bin", "2_Dense/pytorch_model.bin",
              "onnx/model.onnx", "onnx/config.json", "README.md", "vocab.txt"]  # fmt: skip
-    assert checkpoint._wanted_files(files) == [
+    assert finding._wanted_files(files) == [
         "config.json", "model.safetensors", "2_Dense/pytorch_model.bin", "vocab.txt"
     ]  # fmt: skip
 
@@ -227,18 +227,18 @@ def test_a_name_does_not_lead_out_of_the_shipped_folder(
 ) -> None:
     shutil.copy(bert / "config.json", empty_world / "site")
     (empty_world / "elsewhere" / "deep").mkdir(parents=True)
-    checkpoint.SHIPPED.mkdir()
+    finding.SHIPPED.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(empty_world / "elsewhere" / "deep")
         with pytest.raises((ModelNotFoundError, CheckpointError)):
             find_checkpoint(name, offline=True)
 
 
-@pytest.mark.parametrize("name", checkpoint.EMBEDDED_NAMES)
+@pytest.mark.parametrize("name", finding.EMBEDDED_NAMES)
 def test_the_embedded_default_is_checked_and_never_imported(
     empty_world: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = empty_world / "site" / checkpoint.EMBEDDED_PACKAGE
+    package = empty_world / "site" / finding.EMBEDDED_PACKAGE
     (package / "model").mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('this must not be imported')")
     (package / "model" / "config.json").write_text("{}")
@@ -246,7 +246,7 @@ def test_the_embedded_default_is_checked_and_never_imported(
     weights.write_bytes(b"not the published ones")
     with pytest.raises(CheckpointError, match="is not the published all-MiniLM-L6-v2"):
         find_checkpoint(name, offline=True)
-    monkeypatch.setattr(checkpoint, "EMBEDDED_SHA256", sha256_of(weights))
+    monkeypatch.setattr(finding, "EMBEDDED_SHA256", sha256_of(weights))
     assert find_checkpoint(name, offline=True) == package / "model"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search_engine.encoders import openvino_backend
+from search_engine.encoders.backends import openvino_backend
 from search_engine.encoders.bi_encoder import BiEncoder
 from search_engine.errors import CheckpointError
 from tests.encoders.checkpoints import TEXTS, write_trunk

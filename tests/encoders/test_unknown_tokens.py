@@ -13,9 +13,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from search_engine.config import BM25Config, Config, DenseConfig
 from search_engine.encoders import inference
 from search_engine.encoders.bi_encoder import BiEncoder
-from search_engine.encoders.checkpoint import find_checkpoint
-from search_engine.encoders.layout import read_layout
-from search_engine.encoders.tokenization import TextTokenizer
+from search_engine.encoders.checkpoints.finding import find_checkpoint
+from search_engine.encoders.checkpoints.layout import read_layout
+from search_engine.encoders.tokenizers.text_tokenizer import TextTokenizer
 from search_engine.index.analysis import Analyzer
 from search_engine.legs import Legs, UnreadableChunks
 from search_engine.types import Chunk, Document

@@ -165,7 +165,7 @@ class TestEmbeddedDefault:
     @pytest.fixture(scope="class")
     @classmethod
     def exact(cls) -> SentenceTransformer:
-        from search_engine.encoders.checkpoint import find_checkpoint
+        from search_engine.encoders.checkpoints.finding import find_checkpoint
 
         folder = find_checkpoint("all-MiniLM-L6-v2", offline=True)
         return SentenceTransformer(str(folder), device="cpu")

@@ -7,9 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from search_engine.encoders.layout import Layout
-from search_engine.encoders.modules import Features, Module, Transformer, activation_named
-from search_engine.encoders.weights import load_pretrained
+from search_engine.encoders.checkpoints.layout import Layout
+from search_engine.encoders.checkpoints.weights import load_pretrained
+from search_engine.encoders.modules.activations import activation_named
+from search_engine.encoders.modules.module import Features, Module
+from search_engine.encoders.modules.transformer import Transformer
 from search_engine.errors import CheckpointError, UnknownNameError
 from search_engine.registry import Registry
 
@@ -18,7 +20,10 @@ MODULES: Registry[type[Module]] = Registry(
     "encoder module",
     group="search_engine.modules",
     builtin={
-        name: f"{_HERE}:{name}" for name in ("Pooling", "Dense", "Normalize", "SpladePooling")
+        "Pooling": f"{_HERE}.pooling:Pooling",
+        "Dense": f"{_HERE}.dense:Dense",
+        "Normalize": f"{_HERE}.normalize:Normalize",
+        "SpladePooling": f"{_HERE}.splade_pooling:SpladePooling",
     },
 )
 

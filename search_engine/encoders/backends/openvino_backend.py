@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search_engine.encoders.backends import OpenVINOConversionError
+from search_engine.encoders.backends.selection import OpenVINOConversionError
 from search_engine.encoders.batching import Batch
-from search_engine.encoders.layout import Layout
+from search_engine.encoders.checkpoints.layout import Layout
 
 # OpenVINO reports its import and every conversion over the network, without being asked, through
 # this package; where the package is missing it reports nothing, so here it is missing.
@@ -142,8 +142,8 @@ def _read_cached(core: Any, fingerprint: str) -> Any | None:
 def _convert(layout: Layout, fingerprint: str) -> Any:
     import torch
 
-    from search_engine.encoders.graph import load_graph
-    from search_engine.encoders.weights import quiet_transformers
+    from search_engine.encoders.checkpoints.weights import quiet_transformers
+    from search_engine.encoders.modules.graph import load_graph
 
     graph = load_graph(layout)
     # Two rows, one of them padded, so that tracing meets every branch of the mask.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_engine.encoders.batching import Batch
-from search_engine.encoders.layout import Layout
+from search_engine.encoders.checkpoints.layout import Layout
 from search_engine.errors import CheckpointError, ConfigError
 
 BackendName: TypeAlias = Literal["auto", "torch", "openvino"]
@@ -51,7 +51,7 @@ def open_backend(
     """
     name = _resolve_backend(backend, device)
     if name == "openvino":
-        from search_engine.encoders.openvino_backend import OpenVINOBackend
+        from search_engine.encoders.backends.openvino_backend import OpenVINOBackend
 
         try:
             return OpenVINOBackend(
@@ -61,7 +61,7 @@ def open_backend(
             if backend == "openvino":
                 raise
             log.warning("%s Going on with the torch backend, which is slower.", error)
-    from search_engine.encoders.torch_backend import TorchBackend
+    from search_engine.encoders.backends.torch_backend import TorchBackend
 
     try:
         return TorchBackend(layout, dtype=_resolve_dtype(dtype, device), device=device or "cpu")

@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
-from search_engine.encoders.checkpoint import sha256_of
+from search_engine.encoders.checkpoints.finding import sha256_of
 from search_engine.errors import CheckpointError
 
 Task: TypeAlias = Literal["embedding", "sparse", "score"]

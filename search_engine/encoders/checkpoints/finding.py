@@ -10,7 +10,7 @@ from pathlib import Path
 
 from search_engine.errors import CheckpointError, ModelNotFoundError
 
-SHIPPED = Path(__file__).parent.parent / "models"
+SHIPPED = Path(__file__).parents[2] / "models"
 PACKAGES_GROUP = "search_engine.models"
 # Seconds that the hub has to answer.
 HUB_TIMEOUT = 10.0

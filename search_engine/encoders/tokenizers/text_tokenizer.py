@@ -17,7 +17,7 @@ from tokenizers.normalizers import BertNormalizer, Lowercase
 from tokenizers.normalizers import Sequence as NormalizerSequence
 
 from search_engine.encoders.batching import TokenizedText
-from search_engine.encoders.layout import Layout, read_json
+from search_engine.encoders.checkpoints.layout import Layout, read_json
 from search_engine.errors import CheckpointError
 from search_engine.scripts import UNSPACED_CHARACTER
 

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from search_engine.encoders.batching import Batch
-from search_engine.encoders.graph import load_graph
-from search_engine.encoders.layout import Layout
+from search_engine.encoders.checkpoints.layout import Layout
+from search_engine.encoders.modules.graph import load_graph
 
 _DTYPES = {
     "float32": torch.float32,

@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from search_engine.encoders.layout import Layout
+from search_engine.encoders.checkpoints.layout import Layout
 from search_engine.errors import CheckpointError
 
 _AUTO_CLASSES = {

@@ -1,0 +1,1 @@
+"""What computes a checkpoint's modules: torch, OpenVINO."""

@@ -1,0 +1,1 @@
+"""Checkpoints on disk: where they lie, what they say, and their weights."""

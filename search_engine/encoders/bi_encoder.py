@@ -11,7 +11,8 @@ from tokenizers import Tokenizer
 
 from search_engine.encoders.backends.selection import BackendName, DtypeName
 from search_engine.encoders.checkpoints.layout import Similarity
-from search_engine.encoders.inference import Inference
+from search_engine.encoders.checkpoints.module_specs import Input
+from search_engine.encoders.inference import CheckpointInference
 from search_engine.errors import ConfigError
 
 # Measured on two cores: fastest for 15 and for 240 tokens a text, with both backends.
@@ -29,6 +30,9 @@ class BiEncoder:
             Outputs are float32 in any case.
         device: a torch device such as "cuda"; None is the CPU.
         offline: never ask the network for the model.
+        num_layers: of the transformer that are used, from the bottom; None is all.
+        truncate_dim: how many of a vector's first numbers are kept (Matryoshka), before
+            `normalize` scales them; None is what the checkpoint says, mostly all.
 
     Attributes:
         name: the model as it was asked for.
@@ -54,8 +58,10 @@ class BiEncoder:
         dtype: DtypeName = "auto",
         device: str | None = None,
         offline: bool = False,
+        num_layers: int | None = None,
+        truncate_dim: int | None = None,
     ) -> None:
-        self._inference = Inference(
+        self._inference = CheckpointInference(
             model,
             task="embedding",
             token_budget=TOKEN_BUDGET,
@@ -63,20 +69,23 @@ class BiEncoder:
             dtype=dtype,
             device=device,
             offline=offline,
+            num_layers=num_layers,
+            truncate_dim=truncate_dim,
         )
         self.name = model
-        self.dimension = self._inference.backend.width
+        width = self._inference.first.backend.width
+        self.dimension = min(width, self._inference.layout.truncate_dim or width)
         self.max_tokens = self._inference.tokenizer.max_tokens
         self.similarity: Similarity = self._inference.layout.similarity
         self.fingerprint = self._inference.fingerprint
-        self.backend = self._inference.backend.name
-        self.dtype = self._inference.backend.dtype
+        self.backend = self._inference.first.backend.name
+        self.dtype = self._inference.first.backend.dtype
         self.tokenizer: Tokenizer = self._inference.tokenizer.whole
 
     @property
     def truncated_texts(self) -> int:
         """How many texts this encoder has cut at `max_tokens` so far."""
-        return self._inference.tokenizer.truncated
+        return self._inference.truncated
 
     @property
     def unknown_texts(self) -> int:
@@ -85,7 +94,7 @@ class BiEncoder:
         Such words are more than a fiftieth of its tokens. All of them are the same to the encoder,
         so that the vector says little of the text.
         """
-        return self._inference.tokenizer.unknown
+        return self._inference.unknown
 
     def encode(
         self,
@@ -108,18 +117,31 @@ class BiEncoder:
             ConfigError: the checkpoint has no prompt of that name.
         """
         before = prompt if prompt is not None else self._prompt_named(prompt_name)
+        return self._encode(texts, None, before, on_batch=on_batch, on_unknown=on_unknown)
+
+    def _encode(
+        self,
+        texts: Sequence[str],
+        kind: Input,
+        prompt: str,
+        *,
+        on_batch: Callable[[int], None] | None,
+        on_unknown: Callable[[int], None] | None,
+    ) -> NDArray[np.float32]:
+        inference = self._inference.opened(kind)
         vectors = np.empty((len(texts), self.dimension), np.float32)
-        for positions, outputs in self._inference.run(texts, prompt=before, on_unknown=on_unknown):
-            vectors[positions] = outputs
+        for batch, outputs in inference.run(texts, prompt=prompt, on_unknown=on_unknown):
+            vectors[batch.positions] = outputs[:, : self.dimension]
             if on_batch is not None:
-                on_batch(len(positions))
+                on_batch(len(batch.positions))
         return vectors
 
     def encode_query(
         self, texts: Sequence[str], *, on_batch: Callable[[int], None] | None = None
     ) -> NDArray[np.float32]:
         """Vectors of queries, float32 [n, dimension], with the prompt "query" if there is one."""
-        return self.encode(texts, prompt_name="query", on_batch=on_batch)
+        prompt = self._inference.layout.prompts["query"]
+        return self._encode(texts, "query", prompt, on_batch=on_batch, on_unknown=None)
 
     def encode_document(
         self,
@@ -129,7 +151,8 @@ class BiEncoder:
         on_unknown: Callable[[int], None] | None = None,
     ) -> NDArray[np.float32]:
         """Vectors of documents, float32 [n, dimension], with the prompt "document" if any."""
-        return self.encode(texts, prompt_name="document", on_batch=on_batch, on_unknown=on_unknown)
+        prompt = self._inference.layout.prompts["document"]
+        return self._encode(texts, "document", prompt, on_batch=on_batch, on_unknown=on_unknown)
 
     def save(self, folder: str | Path) -> None:
         """Write the checkpoint, in float32, where Sentence Transformers and we can load it.

@@ -1,58 +1,41 @@
-"""A checkpoint, its tokenizer and a backend: texts in, arrays out."""
+"""A checkpoint, its tokenizers and backends: texts in, arrays out."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search_engine.encoders.backends.selection import BackendName, DtypeName, open_backend
+from search_engine.encoders.backends.selection import Backend, BackendName, DtypeName, open_backend
 from search_engine.encoders.batching import Batch, TokenizedText, pad_batch, plan_batches
 from search_engine.encoders.checkpoints.finding import find_checkpoint
-from search_engine.encoders.checkpoints.layout import Task, read_layout
-from search_engine.encoders.tokenizers.text_tokenizer import TextTokenizer
+from search_engine.encoders.checkpoints.layout import Layout, Output, Task, read_layout
+from search_engine.encoders.checkpoints.module_specs import TRUNK, Input
+from search_engine.encoders.tokenizers.opening import InputTokenizer, open_tokenizer
 
 # So many texts are tokenized and sorted together: enough to sort well, few enough for memory.
 WINDOW = 16_384
 
 
 class Inference:
-    """What the three encoders have in common.
-
-    Args:
-        model: name or folder of a checkpoint.
-        task: what the checkpoint is loaded for.
-        token_budget: most tokens of a batch, padding included.
+    """The modules that one kind of text takes, ready to run.
 
     Attributes:
-        layout: what the checkpoint says.
-        tokenizer: its tokenizer.
-        backend: what runs it.
-        fingerprint: of the weights and every setting that changes an output.
+        layout: what the checkpoint says, with these modules.
+        tokenizer: of the first of them.
+        backend: what runs them.
     """
 
     def __init__(
-        self,
-        model: str,
-        *,
-        task: Task,
-        token_budget: int,
-        backend: BackendName,
-        dtype: DtypeName,
-        device: str | None,
-        offline: bool,
+        self, layout: Layout, tokenizer: InputTokenizer, backend: Backend, *, token_budget: int
     ) -> None:
-        self.layout = read_layout(find_checkpoint(model, offline=offline), task=task)
-        self.tokenizer = TextTokenizer(self.layout)
-        self.fingerprint = self.layout.fingerprint(max_tokens=self.tokenizer.max_tokens)
-        self.backend = open_backend(
-            self.layout,
-            fingerprint=self.fingerprint,
-            backend=backend,
-            dtype=dtype,
-            device=device,
-        )
+        self.layout = layout
+        self.tokenizer = tokenizer
+        self.backend = backend
         self._token_budget = token_budget
 
     def run(
@@ -61,7 +44,7 @@ class Inference:
         *,
         prompt: str = "",
         on_unknown: Callable[[int], None] | None = None,
-    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+    ) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
         """Outputs batch by batch, in whatever order they are finished.
 
         Args:
@@ -71,7 +54,8 @@ class Inference:
                 tokenizer does not know.
 
         Yields:
-            positions intp [b] in `texts`, and their outputs float32 [b, width].
+            the batch, whose positions are those in `texts`, and its outputs: float32 [b, width],
+            of tokens [b, longest, width].
         """
         skips = bool(prompt) and self.layout.excludes_prompt
         skipped = self.tokenizer.count_prompt(prompt) if skips else 0
@@ -91,10 +75,11 @@ class Inference:
                 )
             ]
             if len(batches) == 1:
-                yield start + batches[0].positions, self.backend.run_one(batches[0])
-                continue
-            for batch, outputs in self.backend.run(batches):
-                yield start + batch.positions, outputs
+                finished = iter([(batches[0], self.backend.run_one(batches[0]))])
+            else:
+                finished = iter(self.backend.run(batches))
+            for batch, outputs in finished:
+                yield replace(batch, positions=start + batch.positions), outputs
 
     def _pad(self, tokenized: Sequence[TokenizedText], positions: NDArray[np.intp]) -> Batch:
         return pad_batch(
@@ -103,3 +88,114 @@ class Inference:
             input_names=self.layout.input_names,
             pad_id=self.tokenizer.pad_id,
         )
+
+
+class CheckpointInference:
+    """What the three encoders have in common: a checkpoint, opened for each kind of text.
+
+    Most checkpoints treat all texts alike and are opened once, here. One with a Router may have
+    a way for queries and another for documents; there, a way that begins with a transformer is
+    opened when the first text takes it, so that a process which asks questions alone need not
+    hold what documents are read with.
+
+    Args:
+        model: name or folder of a checkpoint.
+        task: what the checkpoint is loaded for.
+        token_budget: most tokens of a batch, padding included.
+        num_layers: of the transformer that are used, from the bottom; None is all.
+        truncate_dim: instead of the checkpoint's own.
+
+    Attributes:
+        layout: what the checkpoint says, for texts that are neither query nor document.
+        fingerprint: of the weights and every setting that changes an output.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        task: Task,
+        token_budget: int,
+        backend: BackendName,
+        dtype: DtypeName,
+        device: str | None,
+        offline: bool,
+        num_layers: int | None = None,
+        truncate_dim: int | None = None,
+    ) -> None:
+        self.layout = read_layout(
+            find_checkpoint(model, offline=offline),
+            task=task,
+            num_layers=num_layers,
+            truncate_dim=truncate_dim,
+        )
+        self._token_budget = token_budget
+        self._backend: BackendName = backend
+        self._dtype: DtypeName = dtype
+        self._device = device
+        self._opened: dict[str, Inference] = {}
+        self._tokenizers: dict[str, InputTokenizer] = {}
+        self._opening = threading.RLock()
+        self.tokenizer = self._tokenizer(self.layout)
+        self.fingerprint = self.layout.fingerprint(max_tokens=self.tokenizer.max_tokens)
+        for kind in ("query", "document") if self.layout.is_routed else (None,):
+            if not self.layout.is_routed or self.layout.along(kind).trunk.type != TRUNK:
+                self.opened(kind)
+
+    @property
+    def first(self) -> Inference:
+        """One that is open; of a routed checkpoint without any, that of no particular kind."""
+        with self._opening:
+            return next(iter(self._opened.values()), None) or self.opened(None)
+
+    @property
+    def truncated(self) -> int:
+        """How many texts were cut so far."""
+        return sum(tokenizer.truncated for tokenizer in self._tokenizers.values())
+
+    @property
+    def truncated_tokens(self) -> int:
+        """How many tokens of them were left out."""
+        return sum(tokenizer.truncated_tokens for tokenizer in self._tokenizers.values())
+
+    @property
+    def unknown(self) -> int:
+        """How many texts so far had too many words that the tokenizer does not know."""
+        return sum(tokenizer.unknown for tokenizer in self._tokenizers.values())
+
+    def opened(self, kind: Input, *, output: Output = "vector") -> Inference:
+        """What runs queries, documents, or (None) texts that are neither.
+
+        Raises:
+            CheckpointError: the checkpoint has no route for that kind, or its weights cannot be
+                read.
+        """
+        layout = replace(self.layout.along(kind), output=output)
+        # Relative, so that a checkpoint keeps its exported graphs when it is moved.
+        way = ":".join(
+            [output, *(str(each.folder.relative_to(layout.folder)) for each in layout.modules)]
+        )
+        fingerprint = self.fingerprint
+        if self.layout.is_routed or output != "vector":
+            fingerprint = sha256(f"{fingerprint}:{way}".encode()).hexdigest()
+        with self._opening:
+            if way not in self._opened:
+                self._opened[way] = Inference(
+                    layout,
+                    self._tokenizer(layout),
+                    open_backend(
+                        layout,
+                        fingerprint=fingerprint,
+                        backend=self._backend,
+                        dtype=self._dtype,
+                        device=self._device,
+                    ),
+                    token_budget=self._token_budget,
+                )
+            return self._opened[way]
+
+    def _tokenizer(self, layout: Layout) -> InputTokenizer:
+        folder = str(layout.trunk.folder)
+        if folder not in self._tokenizers:
+            self._tokenizers[folder] = open_tokenizer(layout)
+        return self._tokenizers[folder]

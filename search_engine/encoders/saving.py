@@ -9,9 +9,10 @@ from typing import Any
 
 from safetensors.torch import save_model
 
-from search_engine.encoders.checkpoints.layout import TRUNK, Layout
+from search_engine.encoders.checkpoints.layout import Layout
+from search_engine.encoders.checkpoints.module_specs import TRUNK
 from search_engine.encoders.modules.graph import Graph, load_graph
-from search_engine.encoders.tokenizers.text_tokenizer import TextTokenizer
+from search_engine.encoders.tokenizers.opening import InputTokenizer
 from search_engine.errors import ConfigError
 
 _TOKENIZER_FILES = (
@@ -25,7 +26,7 @@ _TOKENIZER_FILES = (
 
 
 def save_checkpoint(
-    layout: Layout, tokenizer: TextTokenizer, folder: Path, *, graph: Graph | None = None
+    layout: Layout, tokenizer: InputTokenizer, folder: Path, *, graph: Graph | None = None
 ) -> None:
     """Write modules, weights (float32, safetensors), tokenizer and settings into a folder.
 
@@ -77,7 +78,7 @@ def _type_path(type_: str) -> str:
     return type_ if "." in type_ else f"sentence_transformers.models.{type_}"
 
 
-def _save_tokenizer(layout: Layout, tokenizer: TextTokenizer, folder: Path) -> None:
+def _save_tokenizer(layout: Layout, tokenizer: InputTokenizer, folder: Path) -> None:
     source = layout.trunk.folder / "tokenizer.json"
     if source.is_file():
         shutil.copyfile(source, folder / source.name)

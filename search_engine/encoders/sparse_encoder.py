@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from search_engine.encoders.backends.selection import BackendName, DtypeName
-from search_engine.encoders.inference import Inference
+from search_engine.encoders.inference import CheckpointInference
 from search_engine.types import SparseVectors
 
 # Every token has a logit per term: 30,522 of them, times 4 bytes, times this, is 125 MB.
@@ -53,7 +54,7 @@ class SparseEncoder:
         device: str | None = None,
         offline: bool = False,
     ) -> None:
-        self._inference = Inference(
+        self._inference = CheckpointInference(
             model,
             task="sparse",
             token_budget=TOKEN_BUDGET,
@@ -63,29 +64,29 @@ class SparseEncoder:
             offline=offline,
         )
         self.name = model
-        self.size = self._inference.backend.width
+        self.size = self._inference.first.backend.width
         self.max_tokens = self._inference.tokenizer.max_tokens
         self.fingerprint = self._inference.fingerprint
-        self.backend = self._inference.backend.name
-        self.dtype = self._inference.backend.dtype
+        self.backend = self._inference.first.backend.name
+        self.dtype = self._inference.first.backend.dtype
         self.tokenizer: Tokenizer = self._inference.tokenizer.whole
 
     @property
     def truncated_texts(self) -> int:
         """How many texts this encoder has cut at `max_tokens` so far."""
-        return self._inference.tokenizer.truncated
+        return self._inference.truncated
 
     def encode_query(
         self, texts: Sequence[str], *, on_batch: Callable[[int], None] | None = None
     ) -> SparseVectors:
         """Vectors of queries, in their order, with the prompt "query" if there is one."""
-        return self._encode(texts, self._inference.layout.prompts["query"], on_batch)
+        return self._encode(texts, "query", on_batch)
 
     def encode_document(
         self, texts: Sequence[str], *, on_batch: Callable[[int], None] | None = None
     ) -> SparseVectors:
         """Vectors of documents, in their order, with the prompt "document" if there is one."""
-        return self._encode(texts, self._inference.layout.prompts["document"], on_batch)
+        return self._encode(texts, "document", on_batch)
 
     def decode(self, vectors: SparseVectors, top_k: int) -> list[list[tuple[str, float]]]:
         """The `top_k` heaviest terms of each vector with their weights, heaviest first."""
@@ -102,17 +103,21 @@ class SparseEncoder:
         return [self.tokenizer.id_to_token(int(term_id)) or "" for term_id in term_ids]
 
     def _encode(
-        self, texts: Sequence[str], prompt: str, on_batch: Callable[[int], None] | None
+        self,
+        texts: Sequence[str],
+        kind: Literal["query", "document"],
+        on_batch: Callable[[int], None] | None,
     ) -> SparseVectors:
         rows: list[tuple[NDArray[np.int32], NDArray[np.float32]]] = [
             (np.empty(0, np.int32), np.empty(0, np.float32))
         ] * len(texts)
-        for positions, outputs in self._inference.run(texts, prompt=prompt):
-            for position, output in zip(positions, outputs, strict=True):
+        prompt = self._inference.layout.prompts[kind]
+        for batch, outputs in self._inference.opened(kind).run(texts, prompt=prompt):
+            for position, output in zip(batch.positions, outputs, strict=True):
                 indices = np.flatnonzero(output).astype(np.int32)
                 rows[position] = (indices, output[indices])
             if on_batch is not None:
-                on_batch(len(positions))
+                on_batch(len(batch.positions))
         counts = [len(indices) for indices, _ in rows]
         return SparseVectors(
             indptr=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64),

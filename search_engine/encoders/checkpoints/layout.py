@@ -9,58 +9,44 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Literal, TypeAlias, cast
 
 from search_engine.encoders.checkpoints.finding import sha256_of
+from search_engine.encoders.checkpoints.json_files import read_json, read_setting
+from search_engine.encoders.checkpoints.module_specs import (
+    ROUTER,
+    TRUNK,
+    Input,
+    ModuleSpec,
+    read_module_specs,
+    read_trunk_settings,
+)
 from search_engine.errors import CheckpointError
 
 Task: TypeAlias = Literal["embedding", "sparse", "score"]
+Output: TypeAlias = Literal["vector", "tokens"]
 Similarity: TypeAlias = Literal["cosine", "dot", "euclidean", "manhattan"]
-_Kind = TypeVar("_Kind")
+# What the transformer is loaded with: nothing, or one of the heads that transformers knows.
+TrunkTask: TypeAlias = Literal[
+    "feature-extraction", "fill-mask", "sequence-classification", "text-generation"
+]
 
-TRUNK = "Transformer"
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
+# Modules that read texts, so that one of them has to come first.
+INPUT_MODULES = (TRUNK, "StaticEmbedding", "SparseStaticEmbedding", "WordEmbeddings", "BoW")
 
-# Sentence Transformers writes the trunk's settings under the name of its architecture's family.
-_TRUNK_CONFIGS = tuple(
-    f"sentence_{family}_config.json"
-    for family in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
-)
 # What a bare transformers checkpoint is taken to go on with.
 _DEFAULT_HEADS: dict[Task, tuple[str, ...]] = {
     "embedding": ("Pooling",),
     "sparse": ("SpladePooling",),
     "score": (),
 }
-# What JSON calls the kinds that a file or a setting can be of.
-_JSON_NAMES: Mapping[type, str] = {
-    dict: "an object",
-    list: "a list",
-    str: "a text",
-    int: "a whole number",
-}
 # Keys of config.json that say who wrote it, not what it computes.
 _NOTES = frozenset({"_name_or_path", "transformers_version", "architectures", "dtype",
                     "torch_dtype", "use_cache", "gradient_checkpointing"})  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class ModuleSpec:
-    """One module of a checkpoint.
-
-    Attributes:
-        type: its name in the registry of modules: "Pooling" for Sentence Transformers' own
-            (whatever package path the checkpoint gives), else the dotted path as written.
-        folder: where its config and weights are.
-        config: its settings, as written.
-    """
-
-    type: str
-    folder: Path
-    config: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +56,52 @@ class Layout:
     Attributes:
         folder: the checkpoint.
         task: what it is loaded for.
-        modules: the trunk first.
-        trunk_config: the transformers config.json of the trunk.
+        tree: all its modules, Routers with all their routes.
+        modules: those that a text passes through, the one that reads it first.
+        trunk_config: the transformers config.json of the trunk; empty where the first module is
+            not a transformer.
         prompts: by name; "query" and "document" are always there, empty when not given.
         default_prompt_name: of texts that are encoded as neither query nor document.
         similarity: how two vectors are compared.
+        truncate_dim: how many of a vector's first numbers are kept; None keeps all.
         activation: dotted path of a cross-encoder's activation, or None where not given.
+        num_layers: of the trunk that are used, from the bottom; None is all.
+        output: one vector a text, or one for each of its tokens.
     """
 
     folder: Path
     task: Task
+    tree: tuple[ModuleSpec, ...]
     modules: tuple[ModuleSpec, ...]
     trunk_config: Mapping[str, Any]
     prompts: Mapping[str, str]
     default_prompt_name: str | None
     similarity: Similarity
+    truncate_dim: int | None
     activation: str | None
+    num_layers: int | None = None
+    output: Output = "vector"
 
     @property
     def trunk(self) -> ModuleSpec:
-        """The module that turns token ids into token vectors."""
+        """The module that reads the text; mostly the transformer, which gives token vectors."""
         return self.modules[0]
+
+    @property
+    def trunk_task(self) -> TrunkTask:
+        """The head that the transformer is loaded with."""
+        types = [module.type for module in self.modules]
+        if "SpladePooling" in types:
+            return "fill-mask"
+        if "LogitScore" in types:
+            return "text-generation"
+        alone = self.task == "score" and types == [TRUNK]
+        return "sequence-classification" if alone else "feature-extraction"
+
+    @property
+    def is_routed(self) -> bool:
+        """Whether queries and documents may take different ways."""
+        return any(module.type == ROUTER for module in self.tree)
 
     @property
     def has_token_types(self) -> bool:
@@ -112,6 +123,21 @@ class Layout:
             *(("pooling_mask",) if self.excludes_prompt else ()),
         )
 
+    def along(self, kind: Input) -> Layout:
+        """The layout whose modules are those that a query or a document takes.
+
+        Raises:
+            CheckpointError: a Router has no route for it, or the route begins with a module that
+                does not read texts.
+        """
+        modules = _expand(self.tree, kind)
+        if modules[0].type not in INPUT_MODULES and "." not in modules[0].type:
+            raise CheckpointError(
+                f"{self.folder / 'modules.json'}: the first module must read texts, which "
+                f"{modules[0].type!r} does not; those that do are {', '.join(INPUT_MODULES)}."
+            )
+        return replace(self, modules=modules, trunk_config=_read_trunk_config(modules[0]))
+
     def fingerprint(self, *, max_tokens: int) -> str:
         """SHA-256, in hex, over the weights and every setting that changes an output."""
         tokenizer = {
@@ -119,12 +145,9 @@ class Layout:
             for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "merges.txt")
             if (self.trunk.folder / name).is_file()
         }
-        settings = {
+        settings: dict[str, Any] = {
             "task": self.task,
-            "modules": [
-                [module.type, dict(module.config), [sha256_of(p) for p in weight_files(module)]]
-                for module in self.modules
-            ],
+            "modules": [_describe(module) for module in self.tree],
             "trunk": {k: v for k, v in self.trunk_config.items() if k not in _NOTES},
             "tokenizer": tokenizer,
             "prompts": dict(self.prompts),
@@ -133,76 +156,49 @@ class Layout:
             "activation": self.activation,
             "max_tokens": max_tokens,
         }
+        # Only where given, so that the fingerprints of all other models stay as they were.
+        for name in ("truncate_dim", "num_layers"):
+            if (value := getattr(self, name)) is not None:
+                settings[name] = value
         return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
-def read_layout(folder: Path, *, task: Task) -> Layout:
-    """Read the layout of a checkpoint folder.
+def read_layout(
+    folder: Path, *, task: Task, num_layers: int | None = None, truncate_dim: int | None = None
+) -> Layout:
+    """Read the layout of a checkpoint folder, with the modules of texts of no particular kind.
+
+    Args:
+        num_layers, truncate_dim: instead of the checkpoint's own.
 
     Raises:
         CheckpointError: a file is missing or malformed, or a path leads out of the folder.
     """
     entries = read_json(folder / "modules.json", kind=list)
-    if entries is None:
-        heads = [ModuleSpec(head, folder / f"1_{head}", {}) for head in _DEFAULT_HEADS[task]]
-        modules = [ModuleSpec(TRUNK, folder, _trunk_settings(folder)), *heads]
-    else:
-        modules = [_module_spec(folder, entry) for entry in entries]
-    if not modules or modules[0].type != TRUNK:
-        found = modules[0].type if modules else "none"
-        raise CheckpointError(
-            f"{folder / 'modules.json'}: the first module must be a {TRUNK}, not {found!r}; this "
-            "kind of model is not supported."
-        )
-    trunk_path = modules[0].folder / "config.json"
-    trunk_config = read_json(trunk_path, kind=dict)
-    if trunk_config is None:
-        raise CheckpointError(
-            f"{modules[0].folder}: config.json of the transformer is missing. Is the download "
-            "complete, or is this an adapter without its base model?"
-        )
+    tree = _bare_modules(folder, task) if entries is None else read_module_specs(folder, entries)
+    if not tree:
+        raise CheckpointError(f"{folder / 'modules.json'}: there is no module in it.")
     path = folder / "config_sentence_transformers.json"
     settings = read_json(path, kind=dict) or {}
-    prompts = _setting(settings, "prompts", path=path, kind=dict) or {}
+    prompts = read_setting(settings, "prompts", path=path, kind=dict) or {}
     for name in prompts:
-        _setting(prompts, name, path=path, kind=str)
-    trunk_notes = _setting(trunk_config, "sentence_transformers", path=trunk_path, kind=dict) or {}
+        read_setting(prompts, name, path=path, kind=str)
     similarity = settings.get("similarity_fn_name")
-    return Layout(
+    layout = Layout(
         folder=folder,
         task=task,
-        modules=tuple(modules),
-        trunk_config=trunk_config,
+        tree=tree,
+        modules=tree,
+        trunk_config={},
         prompts={"query": "", "document": ""}
         | {name: prompt or "" for name, prompt in prompts.items()},
-        default_prompt_name=_setting(settings, "default_prompt_name", path=path, kind=str),
+        default_prompt_name=read_setting(settings, "default_prompt_name", path=path, kind=str),
         similarity=cast(Similarity, similarity) if similarity in SIMILARITIES else "cosine",
-        activation=settings.get("activation_fn")
-        or trunk_notes.get("activation_fn")
-        or trunk_config.get("sbert_ce_default_activation_function"),
-    )
-
-
-def read_json(path: Path, *, kind: type[_Kind]) -> _Kind | None:
-    """The content of a JSON file of a checkpoint, or None where there is no such file.
-
-    Raises:
-        CheckpointError: it cannot be read, or is of another kind than `kind` (dict or list).
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read as JSON: {error}. Download or save the model again."
-        ) from error
-    if not isinstance(content, kind):
-        raise CheckpointError(
-            f"{path} must hold {_JSON_NAMES[kind]}, not {str(content)[:80]!r}. Download or save "
-            "the model again."
-        )
-    return content
+        truncate_dim=truncate_dim or read_setting(settings, "truncate_dim", path=path, kind=int),
+        activation=settings.get("activation_fn"),
+        num_layers=num_layers,
+    ).along(None)
+    return replace(layout, activation=layout.activation or _older_activation(layout))
 
 
 def weight_files(module: ModuleSpec) -> list[Path]:
@@ -213,46 +209,57 @@ def weight_files(module: ModuleSpec) -> list[Path]:
     return []
 
 
-def _module_spec(root: Path, entry: Any) -> ModuleSpec:
-    try:
-        dotted, path = str(entry["type"]), str(entry["path"])
-    except (TypeError, KeyError) as error:
+def _bare_modules(folder: Path, task: Task) -> tuple[ModuleSpec, ...]:
+    """What a checkpoint without a modules.json consists of."""
+    config = read_json(folder / "config.json", kind=dict) or {}
+    if config.get("model_type") == "model2vec":
+        static = ModuleSpec("StaticEmbedding", folder, config)
+        heads = [ModuleSpec("Normalize", folder, {})] if config.get("normalize") else []
+        return (static, *heads)
+    trunk = ModuleSpec(TRUNK, folder, read_trunk_settings(folder))
+    heads = [ModuleSpec(head, folder / f"1_{head}", {}) for head in _DEFAULT_HEADS[task]]
+    architectures = config.get("architectures") or [""]
+    if task == "score" and str(architectures[0]).endswith("ForCausalLM"):
+        heads = [ModuleSpec("LogitScore", folder / "1_LogitScore", {})]
+    return (trunk, *heads)
+
+
+def _expand(tree: tuple[ModuleSpec, ...], kind: Input) -> tuple[ModuleSpec, ...]:
+    modules: list[ModuleSpec] = []
+    for module in tree:
+        if module.type == ROUTER:
+            modules += _expand(module.route_for(kind), kind)
+        else:
+            modules.append(module)
+    return tuple(modules)
+
+
+def _read_trunk_config(trunk: ModuleSpec) -> Mapping[str, Any]:
+    if trunk.type != TRUNK:
+        return {}
+    config = read_json(trunk.folder / "config.json", kind=dict)
+    if config is None:
         raise CheckpointError(
-            f"{root / 'modules.json'}: every entry needs a 'type' and a 'path'; found {entry!r}."
-        ) from error
-    folder = root / path
-    if not folder.resolve().is_relative_to(root.resolve()):
-        raise CheckpointError(f"{root / 'modules.json'}: path {path!r} leads out of the folder.")
-    if not dotted.startswith("sentence_transformers."):
-        return ModuleSpec(dotted, folder, read_json(folder / "config.json", kind=dict) or {})
-    name = dotted.rpartition(".")[2]
-    if name in (TRUNK, "MLMTransformer"):
-        return ModuleSpec(TRUNK, folder, _trunk_settings(folder))
-    return ModuleSpec(name, folder, read_json(folder / "config.json", kind=dict) or {})
+            f"{trunk.folder}: config.json of the transformer is missing. Is the download "
+            "complete, or is this an adapter without its base model?"
+        )
+    return config
 
 
-def _trunk_settings(folder: Path) -> Mapping[str, Any]:
-    for name in _TRUNK_CONFIGS:
-        settings = read_json(folder / name, kind=dict)
-        if settings is not None:
-            longest = _setting(settings, "max_seq_length", path=folder / name, kind=int)
-            if longest is not None and longest < 1:
-                raise CheckpointError(
-                    f"{folder / name}: max_seq_length is {longest}, and must be at least 1; "
-                    "correct it, or remove it to take the tokenizer's."
-                )
-            return settings
-    return {}
-
-
-def _setting(
-    settings: Mapping[str, Any], key: str, *, path: Path, kind: type[_Kind]
-) -> _Kind | None:
-    """A setting of the kind that it must be of, or None where it is absent or null."""
-    value = settings.get(key)
-    # In Python, though not in JSON, true and false are integers.
-    if value is None or (isinstance(value, kind) and not isinstance(value, bool)):
-        return value
-    raise CheckpointError(
-        f"{path}: {key!r} must be {_JSON_NAMES[kind]}, not {value!r}; correct it or remove it."
+def _older_activation(layout: Layout) -> str | None:
+    """The activation of a cross-encoder as versions before 5 wrote it, into the trunk's config."""
+    path = layout.trunk.folder / "config.json"
+    notes = read_setting(layout.trunk_config, "sentence_transformers", path=path, kind=dict) or {}
+    activation: str | None = notes.get("activation_fn") or layout.trunk_config.get(
+        "sbert_ce_default_activation_function"
     )
+    return activation
+
+
+def _describe(module: ModuleSpec) -> list[Any]:
+    described = [module.type, dict(module.config), [sha256_of(p) for p in weight_files(module)]]
+    if module.routes:
+        described.append(
+            {name: [_describe(each) for each in route] for name, route in module.routes.items()}
+        )
+    return described

@@ -15,13 +15,15 @@ from search_engine.encoders.checkpoints.layout import Layout
 from search_engine.errors import CheckpointError
 
 _AUTO_CLASSES = {
-    "embedding": "AutoModel",
-    "sparse": "AutoModelForMaskedLM",
-    "score": "AutoModelForSequenceClassification",
+    "feature-extraction": "AutoModel",
+    "fill-mask": "AutoModelForMaskedLM",
+    "sequence-classification": "AutoModelForSequenceClassification",
+    "text-generation": "AutoModelForCausalLM",
 }
 _HEADS = {
-    "sparse": "masked-language-model head",
-    "score": "classification head",
+    "fill-mask": "masked-language-model head",
+    "sequence-classification": "classification head",
+    "text-generation": "language-model head",
 }
 
 
@@ -35,7 +37,7 @@ def load_pretrained(layout: Layout) -> nn.Module:
     import transformers
 
     folder = layout.trunk.folder
-    name = _AUTO_CLASSES[layout.task]
+    name = _AUTO_CLASSES[layout.trunk_task]
     if name == "AutoModel" and layout.trunk_config.get("is_encoder_decoder"):
         name = "AutoModelForTextEncoding"
     with quiet_transformers():
@@ -53,7 +55,7 @@ def load_pretrained(layout: Layout) -> nn.Module:
     # The pooler feeds no output of ours, and many checkpoints leave it out.
     missing = sorted(key for key in report["missing_keys"] if "pooler." not in key)
     if missing or report["mismatched_keys"]:
-        head = _HEADS.get(layout.task)
+        head = _HEADS.get(layout.trunk_task)
         hint = f" A {layout.task} model needs a {head}." if head else ""
         wrong = missing or sorted(str(key) for key in report["mismatched_keys"])
         raise CheckpointError(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from search_engine.encoders.checkpoints.layout import Layout
+from search_engine.encoders.checkpoints.layout import Layout, TrunkTask
+from search_engine.encoders.checkpoints.module_specs import TRUNK, ModuleSpec
 from search_engine.encoders.checkpoints.weights import load_pretrained
 from search_engine.encoders.modules.activations import activation_named
 from search_engine.encoders.modules.module import Features, Module
-from search_engine.encoders.modules.transformer import Transformer
 from search_engine.errors import CheckpointError, UnknownNameError
 from search_engine.registry import Registry
 
@@ -23,16 +24,35 @@ MODULES: Registry[type[Module]] = Registry(
         "Pooling": f"{_HERE}.pooling:Pooling",
         "Dense": f"{_HERE}.dense:Dense",
         "Normalize": f"{_HERE}.normalize:Normalize",
+        "LayerNorm": f"{_HERE}.layer_norm:LayerNorm",
+        "Dropout": f"{_HERE}.dropout:Dropout",
+        "WeightedLayerPooling": f"{_HERE}.weighted_layer_pooling:WeightedLayerPooling",
+        "StaticEmbedding": f"{_HERE}.static_embedding:StaticEmbedding",
+        "WordEmbeddings": f"{_HERE}.word_embeddings:WordEmbeddings",
+        "WordWeights": f"{_HERE}.word_weights:WordWeights",
+        "BoW": f"{_HERE}.bag_of_words:BagOfWords",
+        "CNN": f"{_HERE}.convolution:Convolution",
+        "LSTM": f"{_HERE}.recurrence:Recurrence",
         "SpladePooling": f"{_HERE}.splade_pooling:SpladePooling",
+        "SparseStaticEmbedding": f"{_HERE}.sparse_static_embedding:SparseStaticEmbedding",
+        "SparseAutoEncoder": f"{_HERE}.sparse_auto_encoder:SparseAutoEncoder",
+        "LogitScore": f"{_HERE}.logit_score:LogitScore",
     },
 )
+# The transformer with each head that it can be loaded with.
+TRUNKS: dict[TrunkTask, str] = {
+    "feature-extraction": f"{_HERE}.transformer:Transformer",
+    "sequence-classification": f"{_HERE}.transformer:Transformer",
+    "fill-mask": f"{_HERE}.transformer:Transformer",
+    "text-generation": f"{_HERE}.transformer:Transformer",
+}
 
 
 class Graph(nn.Module):
     """All modules of a checkpoint, in float32 and in evaluation mode.
 
     Attributes:
-        trunk: the transformer.
+        trunk: the module that reads token ids, mostly the transformer.
         heads: what follows it.
         input_names: the arrays that `forward` takes, in order.
     """
@@ -40,23 +60,27 @@ class Graph(nn.Module):
     def __init__(self, layout: Layout) -> None:
         super().__init__()
         self.input_names = layout.input_names
-        self.trunk = Transformer(load_pretrained(layout), layout=layout)
-        self.heads = nn.ModuleList(_load_heads(layout, self.trunk.width))
+        self.trunk = _load_trunk(layout)
+        self.heads = nn.ModuleList(_load_heads(layout, int(self.trunk.width)))
         if layout.task == "score":
             self.activation = activation_named(
                 layout.activation,
                 default=self._score_activation(),
                 source=f"{layout.folder / 'config_sentence_transformers.json'} (or config.json)",
             )
-        self._output = "scores" if layout.task == "score" else "sentence_embedding"
+        self._output = "sentence_embedding"
+        if layout.task == "score":
+            self._output = "scores"
+        elif layout.output == "tokens":
+            self._output = "token_embeddings"
         self.eval()
 
     def _score_activation(self) -> nn.Module:
-        config: Any = self.trunk.model.config
-        return nn.Sigmoid() if config.num_labels == 1 else nn.Identity()
+        model: Any = getattr(self.trunk, "model", None)
+        return nn.Sigmoid() if model is None or model.config.num_labels == 1 else nn.Identity()
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Outputs of a batch, float32 [b, width].
+        """Outputs of a batch, float32 [b, width]; of tokens, [b, tokens, width].
 
         Args:
             inputs: int64 [b, tokens] each, in the order of `input_names`.
@@ -66,7 +90,7 @@ class Graph(nn.Module):
         for head in self.heads:
             features = head(features)
         if self._output == "scores":
-            features = {"scores": self.activation(features["scores"])}
+            return self.activation(features["scores"])  # type: ignore[no-any-return]
         return features[self._output]
 
 
@@ -80,22 +104,32 @@ def load_graph(layout: Layout) -> Graph:
         return Graph(layout)
 
 
+def _load_trunk(layout: Layout) -> Any:
+    if layout.trunk.type == TRUNK:
+        module, _, name = TRUNKS[layout.trunk_task].partition(":")
+        return getattr(import_module(module), name)(load_pretrained(layout), layout=layout)
+    return _load_module(layout, layout.trunk, width=0)
+
+
 def _load_heads(layout: Layout, width: int) -> list[nn.Module]:
     heads: list[nn.Module] = []
     for spec in layout.modules[1:]:
-        try:
-            kind = MODULES.get(spec.type)
-        except UnknownNameError as error:
-            raise CheckpointError(
-                f"{layout.folder / 'modules.json'}: module type {spec.type!r} is not supported. "
-                f"{error} A package can add one under the entry point group "
-                "'search_engine.modules'."
-            ) from error
-        try:
-            heads.append(kind.load(spec.folder, spec.config, width=width))
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"{spec.folder / 'config.json'}: not the settings of a {spec.type}: {error!r}."
-            ) from error
+        heads.append(_load_module(layout, spec, width=width))
         width = getattr(heads[-1], "width", width)
     return heads
+
+
+def _load_module(layout: Layout, spec: ModuleSpec, *, width: int) -> nn.Module:
+    try:
+        kind = MODULES.get(spec.type)
+    except UnknownNameError as error:
+        raise CheckpointError(
+            f"{layout.folder / 'modules.json'}: module type {spec.type!r} is not supported. "
+            f"{error} A package can add one under the entry point group 'search_engine.modules'."
+        ) from error
+    try:
+        return kind.load(spec.folder, spec.config, width=width)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{spec.folder / 'config.json'}: not the settings of a {spec.type}: {error!r}."
+        ) from error

@@ -15,9 +15,9 @@ class Transformer(nn.Module):
     """Token ids to token vectors, to vocabulary logits, or to a score, as the task asks."""
 
     _FIELDS: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "embedding": ("last_hidden_state", "token_embeddings"),
-        "sparse": ("logits", "token_embeddings"),
-        "score": ("logits", "scores"),
+        "feature-extraction": ("last_hidden_state", "token_embeddings"),
+        "fill-mask": ("logits", "token_embeddings"),
+        "sequence-classification": ("logits", "scores"),
     }
 
     def __init__(self, model: nn.Module, *, layout: Layout) -> None:
@@ -25,7 +25,7 @@ class Transformer(nn.Module):
         self.model = model
         self.width = int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
         self._arguments = [name for name in layout.input_names if name != "pooling_mask"]
-        self._field, self._output = self._FIELDS[layout.task]
+        self._field, self._output = self._FIELDS[layout.trunk_task]
 
     def forward(self, features: Features) -> Features:
         outputs = self.model(**{name: features[name] for name in self._arguments})

@@ -17,7 +17,8 @@ from tokenizers.normalizers import BertNormalizer, Lowercase
 from tokenizers.normalizers import Sequence as NormalizerSequence
 
 from search_engine.encoders.batching import TokenizedText
-from search_engine.encoders.checkpoints.layout import Layout, read_json
+from search_engine.encoders.checkpoints.json_files import read_json
+from search_engine.encoders.checkpoints.layout import Layout
 from search_engine.errors import CheckpointError
 from search_engine.scripts import UNSPACED_CHARACTER
 
@@ -53,6 +54,7 @@ class TextTokenizer:
         max_tokens: longest sequence that the model takes, special tokens included.
         pad_id: the token that fills a batch.
         truncated: how many texts or pairs were cut so far.
+        truncated_tokens: how many tokens of them were left out.
         unknown: how many texts so far had words that the vocabulary has no tokens for as more
             than a fiftieth of their tokens; pairs are not looked at.
     """
@@ -65,6 +67,7 @@ class TextTokenizer:
         self.max_tokens = _max_tokens(layout, settings)
         self.pad_id = _pad_id(self.whole, layout, settings)
         self.truncated = 0
+        self.truncated_tokens = 0
         self.unknown = 0
         self._unknown_id = _unknown_id(self.whole, settings)
         self._cutting = _load(serialized, layout, settings)
@@ -94,6 +97,11 @@ class TextTokenizer:
             ids = encoding.ids
             if len(ids) == self.max_tokens and encoding.overflowing:
                 self.truncated += 1
+                # Each piece that overflows repeats the special tokens.
+                self.truncated_tokens += sum(
+                    len(piece.special_tokens_mask) - sum(piece.special_tokens_mask)
+                    for piece in encoding.overflowing
+                )
             type_ids = encoding.type_ids
             unknown = self._is_unknown(text, ids)
             self.unknown += unknown

@@ -1,0 +1,167 @@
+"""The list of modules that a checkpoint's modules.json holds, and the routes of its Routers."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+from search_engine.encoders.checkpoints.json_files import read_json, read_setting
+from search_engine.errors import CheckpointError
+
+Input: TypeAlias = Literal["query", "document"] | None
+
+TRUNK = "Transformer"
+ROUTER = "Router"
+
+# Names that a module had in other versions, and those of classes that are the same here.
+_RENAMED = {"MLMTransformer": TRUNK, "Asym": ROUTER, "IDF": "SparseStaticEmbedding"}
+# Sentence Transformers writes the trunk's settings under the name of its architecture's family.
+_TRUNK_CONFIGS = tuple(
+    f"sentence_{family}_config.json"
+    for family in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+_CONFIGS = {
+    TRUNK: _TRUNK_CONFIGS,
+    ROUTER: ("router_config.json", "config.json"),
+    "CNN": ("cnn_config.json", "config.json"),
+    "LSTM": ("lstm_config.json", "config.json"),
+    "WordEmbeddings": ("wordembedding_config.json", "config.json"),
+}
+# Older names of the routes for queries and documents.
+_ALIASES = {
+    "query": ("query", "text"),
+    "document": ("document", "doc", "passage", "corpus", "text"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleSpec:
+    """One module of a checkpoint.
+
+    Attributes:
+        type: its name in the registry of modules: "Pooling" for Sentence Transformers' own
+            (whatever package path the checkpoint gives), else the dotted path as written.
+        folder: where its config and weights are.
+        config: its settings, as written.
+        routes: of a Router, the modules of each route by its name; else empty.
+    """
+
+    type: str
+    folder: Path
+    config: Mapping[str, Any]
+    routes: Mapping[str, tuple[ModuleSpec, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+
+    def route_for(self, kind: Input) -> tuple[ModuleSpec, ...]:
+        """The modules that a query, a document, or (None) any other text takes through a Router.
+
+        Raises:
+            CheckpointError: the Router has no route for it.
+        """
+        parameters = self.config.get("parameters") or {}
+        mappings = {
+            ast.literal_eval(key): name
+            for key, name in (parameters.get("route_mappings") or {}).items()
+        }
+        wanted: list[str | None] = [
+            mappings.get(key)
+            for key in ((kind, "text"), (kind, None), (None, "text"), (None, None))
+        ]
+        wanted += _ALIASES[kind] if kind else ["text"]
+        wanted.append(parameters.get("default_route"))
+        if kind is None and parameters.get("allow_empty_key", True):
+            wanted.append(next(iter(self.routes)))
+        for name in wanted:
+            if name is not None and name in self.routes:
+                return self.routes[name]
+        raise CheckpointError(
+            f"{self.folder}: no route for a {kind or 'text that is neither query nor document'}; "
+            f"it has {', '.join(self.routes)}."
+        )
+
+
+def read_module_specs(root: Path, entries: list[Any]) -> tuple[ModuleSpec, ...]:
+    """The modules that the entries of a modules.json name, in order.
+
+    Raises:
+        CheckpointError: an entry is malformed, or its path leads out of the checkpoint.
+    """
+    specs = []
+    for entry in entries:
+        try:
+            dotted, path = str(entry["type"]), str(entry["path"])
+        except (TypeError, KeyError) as error:
+            raise CheckpointError(
+                f"{root / 'modules.json'}: every entry needs a 'type' and a 'path'; found "
+                f"{entry!r}."
+            ) from error
+        specs.append(_read_spec(dotted, root / path, root=root, named_in=root / "modules.json"))
+    return tuple(specs)
+
+
+def read_trunk_settings(folder: Path) -> Mapping[str, Any]:
+    """What Sentence Transformers adds to a transformer: longest text, lower casing, task.
+
+    Raises:
+        CheckpointError: a setting is of the wrong kind.
+    """
+    for name in _TRUNK_CONFIGS:
+        settings = read_json(folder / name, kind=dict)
+        if settings is not None:
+            longest = read_setting(settings, "max_seq_length", path=folder / name, kind=int)
+            if longest is not None and longest < 1:
+                raise CheckpointError(
+                    f"{folder / name}: max_seq_length is {longest}, and must be at least 1; "
+                    "correct it, or remove it to take the tokenizer's."
+                )
+            return settings
+    return {}
+
+
+def _read_spec(dotted: str, folder: Path, *, root: Path, named_in: Path) -> ModuleSpec:
+    if not folder.resolve().is_relative_to(root.resolve()):
+        raise CheckpointError(
+            f"{named_in}: path {str(folder.relative_to(root))!r} leads out of the folder."
+        )
+    name = dotted
+    if dotted.startswith("sentence_transformers."):
+        name = dotted.rpartition(".")[2]
+        name = _RENAMED.get(name, name)
+    if name == TRUNK:
+        return ModuleSpec(name, folder, read_trunk_settings(folder))
+    config: Mapping[str, Any] = {}
+    for file in _CONFIGS.get(name, ("config.json",)):
+        found = read_json(folder / file, kind=dict)
+        if found is not None:
+            config = found
+            break
+    if name != ROUTER:
+        return ModuleSpec(name, folder, config)
+    return ModuleSpec(name, folder, config, _read_routes(folder, config, root=root))
+
+
+def _read_routes(
+    folder: Path, config: Mapping[str, Any], *, root: Path
+) -> Mapping[str, tuple[ModuleSpec, ...]]:
+    path = folder / "router_config.json"
+    types = read_setting(config, "types", path=path, kind=dict) or {}
+    structure = read_setting(config, "structure", path=path, kind=dict) or {}
+    try:
+        routes = {
+            str(name): tuple(
+                _read_spec(str(types[key]), folder / key, root=root, named_in=path) for key in keys
+            )
+            for name, keys in structure.items()
+        }
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path}: 'structure' must list for each route names that 'types' has: {error!r}."
+        ) from error
+    if not routes or not all(routes.values()):
+        raise CheckpointError(f"{path}: a Router needs at least one route, and a module in each.")
+    return routes

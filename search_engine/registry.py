@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from search_engine.errors import UnknownNameError
 
@@ -46,6 +46,11 @@ class Registry(Generic[T]):
     def names(self) -> list[str]:
         """All names, sorted."""
         return sorted(self._targets)
+
+    def name_of(self, entry: Any) -> str | None:
+        """The name that stands for a class or function; None where none does."""
+        target = f"{entry.__module__}:{entry.__qualname__}"
+        return next((name for name, value in self._targets.items() if value == target), None)
 
     def get(self, name: str) -> T:
         """What the name stands for.

@@ -8,11 +8,11 @@ which the task adds its usual head (mean pooling for dense vectors).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 from search_engine.encoders.checkpoints.finding import sha256_of
 from search_engine.encoders.checkpoints.json_files import read_json, read_setting
@@ -44,6 +44,18 @@ _DEFAULT_HEADS: dict[Task, tuple[str, ...]] = {
     "sparse": ("SpladePooling",),
     "score": (),
 }
+# What Sentence Transformers calls the kinds of models, and what each is called here.
+MODEL_TYPES: dict[Task, str] = {
+    "embedding": "SentenceTransformer",
+    "sparse": "SparseEncoder",
+    "score": "CrossEncoder",
+}
+_OURS = {"SentenceTransformer": "BiEncoder"}
+DEFAULT_SIMILARITY: dict[Task, Similarity] = {
+    "embedding": "cosine",
+    "sparse": "dot",
+    "score": "cosine",
+}
 # Keys of config.json that say who wrote it, not what it computes.
 _NOTES = frozenset({"_name_or_path", "transformers_version", "architectures", "dtype",
                     "torch_dtype", "use_cache", "gradient_checkpointing"})  # fmt: skip
@@ -64,6 +76,7 @@ class Layout:
         default_prompt_name: of texts that are encoded as neither query nor document.
         similarity: how two vectors are compared.
         truncate_dim: how many of a vector's first numbers are kept; None keeps all.
+        max_active_dims: how many terms of a sparse vector are kept, the heaviest; None keeps all.
         activation: dotted path of a cross-encoder's activation, or None where not given.
         num_layers: of the trunk that are used, from the bottom; None is all.
         output: one vector a text, or one for each of its tokens.
@@ -78,6 +91,7 @@ class Layout:
     default_prompt_name: str | None
     similarity: Similarity
     truncate_dim: int | None
+    max_active_dims: int | None
     activation: str | None
     num_layers: int | None = None
     output: Output = "vector"
@@ -90,6 +104,9 @@ class Layout:
     @property
     def trunk_task(self) -> TrunkTask:
         """The head that the transformer is loaded with."""
+        stated = self.trunk.config.get("transformer_task")
+        if stated in get_args(TrunkTask):
+            return cast(TrunkTask, stated)
         types = [module.type for module in self.modules]
         if "SpladePooling" in types:
             return "fill-mask"
@@ -97,6 +114,11 @@ class Layout:
             return "text-generation"
         alone = self.task == "score" and types == [TRUNK]
         return "sequence-classification" if alone else "feature-extraction"
+
+    @property
+    def model_type(self) -> str:
+        """What Sentence Transformers calls a model for this task."""
+        return MODEL_TYPES[self.task]
 
     @property
     def is_routed(self) -> bool:
@@ -138,6 +160,15 @@ class Layout:
             )
         return replace(self, modules=modules, trunk_config=_read_trunk_config(modules[0]))
 
+    def every_way(self) -> Iterator[Layout]:
+        """One layout for each route, so that each of the tree's modules is in one of them."""
+        names = dict.fromkeys(name for module in self.tree for name in module.routes)
+        for name in names or (None,):
+            modules: list[ModuleSpec] = []
+            for module in self.tree:
+                modules += module.routes.get(name or "", ()) if module.routes else (module,)
+            yield replace(self, modules=tuple(modules), trunk_config=_read_trunk_config(modules[0]))
+
     def fingerprint(self, *, max_tokens: int) -> str:
         """SHA-256, in hex, over the weights and every setting that changes an output."""
         tokenizer = {
@@ -152,12 +183,13 @@ class Layout:
             "tokenizer": tokenizer,
             "prompts": dict(self.prompts),
             "default_prompt_name": self.default_prompt_name,
-            "similarity": self.similarity,
+            # How sparse vectors are compared changes none of them.
+            "similarity": self.similarity if self.task == "embedding" else "cosine",
             "activation": self.activation,
             "max_tokens": max_tokens,
         }
         # Only where given, so that the fingerprints of all other models stay as they were.
-        for name in ("truncate_dim", "num_layers"):
+        for name in ("truncate_dim", "max_active_dims", "num_layers"):
             if (value := getattr(self, name)) is not None:
                 settings[name] = value
         return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
@@ -174,12 +206,21 @@ def read_layout(
     Raises:
         CheckpointError: a file is missing or malformed, or a path leads out of the folder.
     """
+    path = folder / "config_sentence_transformers.json"
+    settings = read_json(path, kind=dict) or {}
+    model_type = read_setting(settings, "model_type", path=path, kind=str)
+    if model_type not in (None, "SentenceTransformer", MODEL_TYPES[task]):
+        raise CheckpointError(
+            f"{path}: this is a {model_type}, not a {MODEL_TYPES[task]}; open it with "
+            f"{_OURS.get(model_type, model_type)}."
+        )
     entries = read_json(folder / "modules.json", kind=list)
+    # A list of modules of another kind of model is about vectors, which a score does not need.
+    if task == "score" and model_type != "CrossEncoder":
+        entries = None
     tree = _bare_modules(folder, task) if entries is None else read_module_specs(folder, entries)
     if not tree:
         raise CheckpointError(f"{folder / 'modules.json'}: there is no module in it.")
-    path = folder / "config_sentence_transformers.json"
-    settings = read_json(path, kind=dict) or {}
     prompts = read_setting(settings, "prompts", path=path, kind=dict) or {}
     for name in prompts:
         read_setting(prompts, name, path=path, kind=str)
@@ -193,8 +234,11 @@ def read_layout(
         prompts={"query": "", "document": ""}
         | {name: prompt or "" for name, prompt in prompts.items()},
         default_prompt_name=read_setting(settings, "default_prompt_name", path=path, kind=str),
-        similarity=cast(Similarity, similarity) if similarity in SIMILARITIES else "cosine",
+        similarity=cast(
+            Similarity, similarity if similarity in SIMILARITIES else DEFAULT_SIMILARITY[task]
+        ),
         truncate_dim=truncate_dim or read_setting(settings, "truncate_dim", path=path, kind=int),
+        max_active_dims=read_setting(settings, "max_active_dims", path=path, kind=int),
         activation=settings.get("activation_fn"),
         num_layers=num_layers,
     ).along(None)

@@ -48,12 +48,16 @@ class ModuleSpec:
         folder: where its config and weights are.
         config: its settings, as written.
         routes: of a Router, the modules of each route by its name; else empty.
+        mappings: of a Router, the route for a kind of text and a modality, each None for any.
     """
 
     type: str
     folder: Path
     config: Mapping[str, Any]
     routes: Mapping[str, tuple[ModuleSpec, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    mappings: Mapping[tuple[str | None, str | None], str] = field(
         default_factory=lambda: MappingProxyType({})
     )
 
@@ -64,12 +68,8 @@ class ModuleSpec:
             CheckpointError: the Router has no route for it.
         """
         parameters = self.config.get("parameters") or {}
-        mappings = {
-            ast.literal_eval(key): name
-            for key, name in (parameters.get("route_mappings") or {}).items()
-        }
-        wanted: list[str | None] = [
-            mappings.get(key)
+        wanted = [
+            self.mappings.get(key)
             for key in ((kind, "text"), (kind, None), (None, "text"), (None, None))
         ]
         wanted += _ALIASES[kind] if kind else ["text"]
@@ -142,7 +142,8 @@ def _read_spec(dotted: str, folder: Path, *, root: Path, named_in: Path) -> Modu
             break
     if name != ROUTER:
         return ModuleSpec(name, folder, config)
-    return ModuleSpec(name, folder, config, _read_routes(folder, config, root=root))
+    routes = _read_routes(folder, config, root=root)
+    return ModuleSpec(name, folder, config, routes, _read_mappings(folder, config, routes))
 
 
 def _read_routes(
@@ -152,12 +153,12 @@ def _read_routes(
     types = read_setting(config, "types", path=path, kind=dict) or {}
     structure = read_setting(config, "structure", path=path, kind=dict) or {}
     try:
-        routes = {
-            str(name): tuple(
-                _read_spec(str(types[key]), folder / key, root=root, named_in=path) for key in keys
-            )
-            for name, keys in structure.items()
+        # Routes may share a module, which is then one.
+        specs = {
+            key: _read_spec(str(type_), folder / key, root=root, named_in=path)
+            for key, type_ in types.items()
         }
+        routes = {str(name): tuple(specs[key] for key in keys) for name, keys in structure.items()}
     except (KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path}: 'structure' must list for each route names that 'types' has: {error!r}."
@@ -165,3 +166,24 @@ def _read_routes(
     if not routes or not all(routes.values()):
         raise CheckpointError(f"{path}: a Router needs at least one route, and a module in each.")
     return routes
+
+
+def _read_mappings(
+    folder: Path, config: Mapping[str, Any], routes: Mapping[str, tuple[ModuleSpec, ...]]
+) -> Mapping[tuple[str | None, str | None], str]:
+    path = folder / "router_config.json"
+    parameters = read_setting(config, "parameters", path=path, kind=dict) or {}
+    stated = read_setting(parameters, "route_mappings", path=path, kind=dict) or {}
+    try:
+        # Written as Python writes a tuple, which this reads without running anything.
+        mappings = {ast.literal_eval(key): name for key, name in stated.items()}
+    except (TypeError, ValueError, SyntaxError, MemoryError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: a key of 'route_mappings' is no pair such as \"('query', 'text')\": {error}."
+        ) from error
+    for name in (*mappings.values(), parameters.get("default_route")):
+        if name is not None and name not in routes:
+            raise CheckpointError(
+                f"{path}: there is no route {name!r}; it has {', '.join(routes)}."
+            )
+    return mappings

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from search_engine.config import Config
     from search_engine.encoders.bi_encoder import BiEncoder
     from search_engine.encoders.cross_encoder import CrossEncoder
+    from search_engine.encoders.process_pool import EncoderPool
     from search_engine.encoders.sparse_encoder import SparseEncoder
     from search_engine.search import SearchEngine
     from search_engine.types import Document, Result, SearchResponse
@@ -21,6 +22,7 @@ __all__ = [
     "Config",
     "CrossEncoder",
     "Document",
+    "EncoderPool",
     "Result",
     "SearchEngine",
     "SearchResponse",
@@ -32,6 +34,7 @@ _HOMES = {
     "Config": "search_engine.config",
     "CrossEncoder": "search_engine.encoders.cross_encoder",
     "Document": "search_engine.types",
+    "EncoderPool": "search_engine.encoders.process_pool",
     "Result": "search_engine.types",
     "SearchEngine": "search_engine.search",
     "SearchResponse": "search_engine.types",

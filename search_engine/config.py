@@ -125,14 +125,16 @@ class Compute(_Settings):
     """How encoders are run on this machine; not a property of an index, and not saved with it.
 
     Attributes:
-        backend: what runs the encoders; "auto" is OpenVINO where it is installed, else torch.
-        dtype: what they compute in; "auto" is bfloat16 where the processor has it.
+        backend: what runs the encoders; "auto" is OpenVINO where it is installed, then ONNX
+            Runtime, else torch.
+        dtype: what they compute in; "auto" is bfloat16 where the processor has it. With OpenVINO,
+            "int8" needs a graph that was calibrated before.
         device: a torch device such as "cuda"; None is the processor.
         offline: never ask the network for a model.
     """
 
-    backend: Literal["auto", "torch", "openvino"] = "auto"
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    backend: Literal["auto", "torch", "openvino", "onnx"] = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16", "int8"] = "auto"
     device: str | None = None
     offline: bool = False
 

@@ -224,5 +224,6 @@ def load_legs(config: Config, compute: Compute) -> Legs:
         from search_engine.encoders.cross_encoder import CrossEncoder
 
         reranker = CrossEncoder(config.rerank.model, **options)
+        reranker.check_single_label()
     language = config.bm25.language if config.bm25 is not None else AUTO
     return Legs(dense, splade, reranker, Analyzer(language))

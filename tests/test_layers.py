@@ -15,7 +15,7 @@ ROWS = (
     {"types", "errors", "quantization", "scripts"},
     {"config", "registry", "filters", "filter_syntax", "query_syntax", "phrases"}
     | {"near_duplicates"},
-    {"encoders", "ingest", "index", "fusion"},
+    {"encoders", "embeddings", "ingest", "index", "fusion"},
     {"rerank", "explain", "legs", "narrowing", "collapse"},
     {"document_writer", "rebuild", "query_path"},
     {"search", "doctor"},

@@ -1,6 +1,12 @@
-"""8-bit codes equal FAISS's, and stand for what was coded."""
+"""8-bit codes equal FAISS's, and stand for what was coded; codes for others, and their memory.
+
+That codes for others equal Sentence Transformers' is in tests/parity/test_embedding_quantization.
+"""
 
 from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
 
 import faiss
 import numpy as np
@@ -9,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from search_engine import quantization
 from search_engine.quantization import (
     calibrate,
     dequantize_int8,
+    quantize_embeddings,
     quantize_int8,
     ranges_of_steps,
     same_steps,
@@ -117,3 +125,59 @@ def test_other_steps_are_not_the_same() -> None:
     assert not same_steps(None, ranges)
     assert not same_steps(ranges, ranges + np.float32(1))
     assert not same_steps(ranges, ranges * np.float32(2))
+
+
+def test_codes_for_others_by_hand() -> None:
+    ranges = np.array([[0, -1], [255, 1]], np.float32)
+    vectors = np.array([[2.9, 0], [-7, 1], [300, -9]], np.float32)
+    # In float32, 2 / (2 / 255) is a little less than 255; the other convention's code is 255.
+    steps = [[2, 127], [0, 254], [255, 0]]
+    assert quantize_embeddings(vectors, "uint8", ranges=ranges).tolist() == steps
+    signed = quantize_embeddings(vectors, "int8", ranges=ranges)
+    assert signed.dtype == np.int8
+    assert signed.tolist() == [[-126, -1], [-128, 126], [127, -128]]
+    bits = np.array([[1, -1, 0, 1, 1, -2, 1, 1, 5]], np.float32)
+    # Zero is no 1; the ninth bit begins another byte.
+    assert quantize_embeddings(bits, "ubinary").tolist() == [[0b10011011, 0b10000000]]
+    assert quantize_embeddings(bits, "binary").tolist() == [[0b10011011 - 128, 0]]
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8", "uint8", "binary", "ubinary"])
+def test_a_memory_map_is_coded_in_blocks(
+    precision: quantization.Precision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    count, dimension = 20_011, 64
+    vectors = np.memmap(tmp_path / "vectors", np.float64, "w+", shape=(count, dimension))
+    vectors[:] = rng.normal(size=vectors.shape)
+    whole = quantize_embeddings(np.array(vectors), precision)
+    monkeypatch.setattr(quantization, "_BLOCK_NUMBERS", 1_000 * dimension)
+    tracemalloc.start()
+    try:
+        found = quantize_embeddings(vectors, precision)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(found, whole)
+    # A block of 1,000 rows is 0.5 MB, a copy of the whole 10 MB.
+    assert most < found.nbytes + 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("vectors", "precision", "ranges", "message"),
+    [
+        (np.ones((99, 4)), "int8", None, "taken from 99 embeddings"),
+        (np.ones(4), "uint8", None, "taken from 1 embeddings"),
+        (np.ones((200, 4)), "int4", None, "'int4' is not one of float32, int8, uint8"),
+        (np.ones((200, 4)), "int8", np.ones((2, 5)), r"are \[2, 4\], .* not \[2, 5\]"),
+        (np.ones((200, 4), np.int8), "binary", None, "floating point, not int8"),
+    ],
+)
+def test_what_cannot_be_coded(
+    vectors: NDArray[np.float32],
+    precision: quantization.Precision,
+    ranges: NDArray[np.float32] | None,
+    message: str,
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        quantize_embeddings(vectors, precision, ranges=ranges)

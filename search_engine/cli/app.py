@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from search_engine.cli.backup_command import backup, restore
+from search_engine.cli.calibrate_command import calibrate
+from search_engine.cli.cluster_command import cluster
 from search_engine.cli.compact_command import compact
 from search_engine.cli.dedupe_command import dedupe
 from search_engine.cli.delete_command import delete
@@ -35,6 +37,8 @@ app.command()(info)
 app.command(name="list")(list_)
 app.command()(delete)
 app.command()(dedupe)
+app.command()(cluster)
+app.command()(calibrate)
 app.command()(compact)
 app.command()(doctor)
 app.command()(backup)

@@ -41,6 +41,7 @@ class Backend(StrEnum):
     AUTO = "auto"
     TORCH = "torch"
     OPENVINO = "openvino"
+    ONNX = "onnx"
 
 
 class Dtype(StrEnum):
@@ -50,6 +51,7 @@ class Dtype(StrEnum):
     FLOAT32 = "float32"
     FLOAT16 = "float16"
     BFLOAT16 = "bfloat16"
+    INT8 = "int8"
 
 
 class Kind(StrEnum):
@@ -76,10 +78,15 @@ class Chunking(StrEnum):
 
 
 BackendOption: TypeAlias = Annotated[
-    Backend, typer.Option(help="What runs the encoders; auto is OpenVINO where it is installed.")
+    Backend,
+    typer.Option(help="What runs the encoders; auto is OpenVINO where it is installed."),
 ]
 DtypeOption: TypeAlias = Annotated[
-    Dtype, typer.Option(help="What they compute in; auto is bfloat16 where the processor has it.")
+    Dtype,
+    typer.Option(
+        help="What they compute in; auto is bfloat16 where the processor has it, int8 wants "
+        "`search-cli calibrate` first."
+    ),
 ]
 KindOption: TypeAlias = Annotated[
     Kind | None,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search_engine.encoders.backends.export_cache import graph_fingerprint
 from search_engine.encoders.backends.selection import Backend, BackendName, DtypeName, open_backend
 from search_engine.encoders.batching import Batch, TokenizedText, pad_batch, plan_batches
 from search_engine.encoders.checkpoints.finding import find_checkpoint
@@ -57,13 +58,7 @@ class Inference:
             the batch, whose positions are those in `texts`, and its outputs: float32 [b, width],
             of tokens [b, longest, width].
         """
-        skips = bool(prompt) and self.layout.excludes_prompt
-        skipped = self.tokenizer.count_prompt(prompt) if skips else 0
-        for start in range(0, len(texts), WINDOW):
-            window = texts[start : start + WINDOW]
-            if prompt:
-                window = [f"{prompt}{text}" for text in window]
-            tokenized = self.tokenizer.tokenize(window, skipped=skipped)
+        for start, tokenized in self._tokenize_windows(texts, prompt):
             if on_unknown is not None:
                 for position, text in enumerate(tokenized, start):
                     if text.unknown:
@@ -81,6 +76,32 @@ class Inference:
             for batch, outputs in finished:
                 yield replace(batch, positions=start + batch.positions), outputs
 
+    def _tokenize_windows(
+        self, texts: Sequence[str] | Sequence[tuple[str, str]], prompt: str
+    ) -> Iterator[tuple[int, list[TokenizedText]]]:
+        """Windows of texts, each tokenized while the one before it is computed."""
+        skips = bool(prompt) and self.layout.excludes_prompt
+        skipped = self.tokenizer.count_prompt(prompt) if skips else 0
+
+        def tokenize(start: int) -> list[TokenizedText]:
+            window = texts[start : start + WINDOW]
+            if prompt:
+                window = [f"{prompt}{text}" for text in window]
+            return self.tokenizer.tokenize(window, skipped=skipped)
+
+        if len(texts) <= WINDOW:
+            if len(texts):
+                yield 0, tokenize(0)
+            return
+        starts = range(0, len(texts), WINDOW)
+        with ThreadPoolExecutor(1, "tokenizer") as executor:
+            following = executor.submit(tokenize, 0)
+            for start in starts:
+                tokenized = following.result()
+                if start != starts[-1]:
+                    following = executor.submit(tokenize, start + WINDOW)
+                yield start, tokenized
+
     def _pad(self, tokenized: Sequence[TokenizedText], positions: NDArray[np.intp]) -> Batch:
         return pad_batch(
             tokenized,
@@ -94,9 +115,9 @@ class CheckpointInference:
     """What the three encoders have in common: a checkpoint, opened for each kind of text.
 
     Most checkpoints treat all texts alike and are opened once, here. One with a Router may have
-    a way for queries and another for documents; there, a way that begins with a transformer is
-    opened when the first text takes it, so that a process which asks questions alone need not
-    hold what documents are read with.
+    a way for queries and another for documents: one that begins with a table is opened at once, one
+    that begins with a transformer when the first text takes it, so that a process which only asks
+    need not hold what documents are read with.
 
     Args:
         model: name or folder of a checkpoint.
@@ -171,16 +192,10 @@ class CheckpointInference:
                 read.
         """
         layout = replace(self.layout.along(kind), output=output)
-        # Relative, so that a checkpoint keeps its exported graphs when it is moved.
-        way = ":".join(
-            [output, *(str(each.folder.relative_to(layout.folder)) for each in layout.modules)]
-        )
-        fingerprint = self.fingerprint
-        if self.layout.is_routed or output != "vector":
-            fingerprint = sha256(f"{fingerprint}:{way}".encode()).hexdigest()
+        fingerprint = graph_fingerprint(layout, checkpoint=self.fingerprint)
         with self._opening:
-            if way not in self._opened:
-                self._opened[way] = Inference(
+            if fingerprint not in self._opened:
+                self._opened[fingerprint] = Inference(
                     layout,
                     self._tokenizer(layout),
                     open_backend(
@@ -192,7 +207,7 @@ class CheckpointInference:
                     ),
                     token_budget=self._token_budget,
                 )
-            return self._opened[way]
+            return self._opened[fingerprint]
 
     def _tokenizer(self, layout: Layout) -> InputTokenizer:
         folder = str(layout.trunk.folder)

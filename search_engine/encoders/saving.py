@@ -13,10 +13,12 @@ from typing import Any
 from safetensors.torch import save_model
 from torch import nn
 
-from search_engine.encoders.checkpoints.layout import Layout
+from search_engine.encoders.checkpoints.layout import Layout, TrunkTask
 from search_engine.encoders.checkpoints.module_specs import ROUTER, TRUNK, ModuleSpec
 from search_engine.encoders.modules.graph import Graph, load_graph
+from search_engine.encoders.tokenizers.chat_template import uses_chat_template
 from search_engine.encoders.tokenizers.opening import open_tokenizer
+from search_engine.encoders.tokenizers.tokenizer_files import read_tokenizer_settings
 from search_engine.errors import ConfigError
 
 _TOKENIZER_FILES = (
@@ -35,6 +37,13 @@ _PACKAGES = {
     "SparseAutoEncoder": "sentence_transformers.sparse_encoder.models",
     "MLMTransformer": "sentence_transformers.sparse_encoder.models",
     "LogitScore": "sentence_transformers.cross_encoder.modules.logit_score",
+}
+# What a transformer gives by each head, in transformers and in Sentence Transformers.
+_OUTPUTS: Mapping[TrunkTask, tuple[str, str]] = {
+    "feature-extraction": ("last_hidden_state", "token_embeddings"),
+    "fill-mask": ("logits", "token_embeddings"),
+    "sequence-classification": ("logits", "scores"),
+    "text-generation": ("logits", "causal_logits"),
 }
 _DENSE_PACKAGE = "sentence_transformers.models"
 
@@ -138,7 +147,7 @@ def _write_part(part: Part, folder: Path) -> None:
         _save_tokenizer(part.layout, folder)
         _write_json(folder / "sentence_bert_config.json", _trunk_settings(part.layout))
     else:
-        _write_json(folder / "config.json", module.config())
+        _write_json(folder / getattr(module, "config_file", "config.json"), module.config())
         if hasattr(module, "save_files"):
             module.save_files(folder)
         if module.state_dict():
@@ -178,6 +187,14 @@ def _trunk_settings(layout: Layout) -> dict[str, Any]:
         "max_seq_length": open_tokenizer(layout).max_tokens,
         "do_lower_case": bool(layout.trunk.config.get("do_lower_case", False)),
     }
+    kept = ("modality_config", "module_output_name", "processing_kwargs")
+    settings |= {key: layout.trunk.config[key] for key in kept if key in layout.trunk.config}
+    templated = uses_chat_template(layout, read_tokenizer_settings(layout))
+    if templated and "modality_config" not in settings:
+        field_name, output = _OUTPUTS[layout.trunk_task]
+        method = {"method": "forward", "method_output_name": field_name}
+        settings["modality_config"] = {"text": method, "message": method}
+        settings["module_output_name"] = output
     # Versions before 5.4 do not know the key, and need it for vectors least of all.
     if layout.trunk_task != "feature-extraction":
         settings["transformer_task"] = layout.trunk_task

@@ -1,39 +1,61 @@
-"""The sparse encoder: one weight per term of the vocabulary (SPLADE)."""
+"""The sparse encoder: one weight per term of the vocabulary (SPLADE), or per latent (CSR)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from search_engine.encoders.backends.selection import BackendName, DtypeName
+from search_engine.encoders.checkpoints.layout import Layout, Similarity
+from search_engine.encoders.checkpoints.module_specs import Input
 from search_engine.encoders.inference import CheckpointInference
+from search_engine.encoders.sparse_vectors import (
+    Sparsity,
+    compare_all,
+    compare_pairs,
+    intersect,
+    keep_heaviest,
+    measure_sparsity,
+    stack_rows,
+)
+from search_engine.encoders.tokenizers.input_checks import check_texts
+from search_engine.errors import CheckpointError, ConfigError
 from search_engine.types import SparseVectors
 
-# Every token has a logit per term: 30,522 of them, times 4 bytes, times this, is 125 MB.
-TOKEN_BUDGET = 1024
+# Logits are there for a few thousand terms at a time only, so that batches can be as large as
+# those of the bi-encoder; what a batch gives is a weight per text and term, 60 MB for 500 texts.
+TOKEN_BUDGET = 2048
 
 
 class SparseEncoder:
-    """Texts to sparse vectors over the tokenizer's vocabulary (SPLADE; Formal et al. 2021).
+    """Texts to sparse vectors, mostly over the tokenizer's vocabulary, as the checkpoint says.
 
-    weight(term) = max over the text's tokens of log(1 + relu(logit of the term)).
+    SPLADE (Formal et al. 2021): weight(term) = max over the text's tokens of
+    log(1 + relu(logit of the term)). Queries may be looked up in a table of weights instead, and
+    CSR (Wen et al. 2025) gives weights of latents, which have no names.
 
     Args:
-        model: name or folder of any checkpoint with a masked-language-model head, bare or in the
-            Sentence Transformers layout.
+        model: name or folder of a sparse checkpoint in the Sentence Transformers layout, or of any
+            bare transformers checkpoint with a masked-language-model head.
         backend: "auto" is OpenVINO on the CPU where it is installed, else torch.
         dtype: what the transformer computes in; "auto" is bfloat16 where the hardware has it.
         device: a torch device such as "cuda"; None is the CPU.
         offline: never ask the network for the model.
+        max_active_dims: how many terms of a vector are kept, the heaviest, those of lower ids
+            where weights are equal; None is what the checkpoint says, mostly all.
 
     Attributes:
         name: the model as it was asked for.
         size: terms in the vocabulary.
         max_tokens: longest text that is read, special tokens included; the rest is cut.
+        max_active_dims: how many terms of a vector are kept where a call does not say; None is
+            what the way of the text through the checkpoint says, mostly all.
+        similarity: how two vectors are compared.
         fingerprint: SHA-256 in hex over the weights and every setting that changes a vector;
             not over backend, dtype and device.
         backend, dtype: what "auto" became.
@@ -42,7 +64,8 @@ class SparseEncoder:
     Raises:
         ModelNotFoundError: no model of that name anywhere.
         CheckpointError: the checkpoint cannot be read, or has no masked-language-model head.
-        ConfigError: backend, dtype and device contradict each other.
+        ConfigError: backend, dtype and device contradict each other, or max_active_dims is less
+            than 1.
     """
 
     def __init__(
@@ -53,7 +76,9 @@ class SparseEncoder:
         dtype: DtypeName = "auto",
         device: str | None = None,
         offline: bool = False,
+        max_active_dims: int | None = None,
     ) -> None:
+        _check_positive("max_active_dims", max_active_dims)
         self._inference = CheckpointInference(
             model,
             task="sparse",
@@ -63,10 +88,17 @@ class SparseEncoder:
             device=device,
             offline=offline,
         )
+        self._layout = self._inference.layout
+        _check_last_modules(self._layout)
         self.name = model
         self.size = self._inference.first.backend.width
         self.max_tokens = self._inference.tokenizer.max_tokens
         self.fingerprint = self._inference.fingerprint
+        if max_active_dims is not None:
+            self._layout = replace(self._layout, max_active_dims=max_active_dims)
+            self.fingerprint = self._layout.fingerprint(max_tokens=self.max_tokens)
+        self.max_active_dims = self._layout.max_active_dims
+        self.similarity: Similarity = self._layout.similarity
         self.backend = self._inference.first.backend.name
         self.dtype = self._inference.first.backend.dtype
         self.tokenizer: Tokenizer = self._inference.tokenizer.whole
@@ -76,20 +108,68 @@ class SparseEncoder:
         """How many texts this encoder has cut at `max_tokens` so far."""
         return self._inference.truncated
 
+    def encode(
+        self,
+        texts: Sequence[str],
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        max_active_dims: int | None = None,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> SparseVectors:
+        """One vector per text, in the order of the texts.
+
+        Args:
+            prompt_name: of a prompt of the checkpoint; None is its default prompt, if any.
+            prompt: put before each text as it is, instead of a prompt of the checkpoint.
+            max_active_dims: how many terms are kept, the heaviest; None is `max_active_dims`.
+            on_batch: called with the number of texts that each finished batch had.
+
+        Raises:
+            ConfigError: the checkpoint has no prompt of that name, or max_active_dims is less
+                than 1.
+        """
+        before = prompt if prompt is not None else self._prompt_named(prompt_name)
+        return self._encode(texts, None, before, max_active_dims=max_active_dims, on_batch=on_batch)
+
     def encode_query(
-        self, texts: Sequence[str], *, on_batch: Callable[[int], None] | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        max_active_dims: int | None = None,
+        on_batch: Callable[[int], None] | None = None,
     ) -> SparseVectors:
         """Vectors of queries, in their order, with the prompt "query" if there is one."""
-        return self._encode(texts, "query", on_batch)
+        prompt = self._layout.prompts["query"]
+        return self._encode(
+            texts, "query", prompt, max_active_dims=max_active_dims, on_batch=on_batch
+        )
 
     def encode_document(
-        self, texts: Sequence[str], *, on_batch: Callable[[int], None] | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        max_active_dims: int | None = None,
+        on_batch: Callable[[int], None] | None = None,
     ) -> SparseVectors:
         """Vectors of documents, in their order, with the prompt "document" if there is one."""
-        return self._encode(texts, "document", on_batch)
+        prompt = self._layout.prompts["document"]
+        return self._encode(
+            texts, "document", prompt, max_active_dims=max_active_dims, on_batch=on_batch
+        )
 
-    def decode(self, vectors: SparseVectors, top_k: int) -> list[list[tuple[str, float]]]:
-        """The `top_k` heaviest terms of each vector with their weights, heaviest first."""
+    def decode(
+        self, vectors: SparseVectors, top_k: int | None = None
+    ) -> list[list[tuple[str, float]]]:
+        """The heaviest terms of each vector with their weights, heaviest first.
+
+        Args:
+            top_k: how many; None is all. Of equal weights, the lower term comes first.
+
+        Raises:
+            ConfigError: top_k is less than 1.
+        """
+        _check_positive("top_k", top_k)
         decoded = []
         for position in range(len(vectors)):
             indices, weights = vectors.row(position)
@@ -102,26 +182,107 @@ class SparseEncoder:
         """What each term is called in the tokenizer's vocabulary; empty for one without a name."""
         return [self.tokenizer.id_to_token(int(term_id)) or "" for term_id in term_ids]
 
+    def compare(self, queries: SparseVectors, documents: SparseVectors) -> NDArray[np.float32]:
+        """The similarity of each query with each document, float32 [queries, documents].
+
+        Raises:
+            ConfigError: the vectors are of different vocabularies.
+        """
+        return compare_all(queries, documents, similarity=self.similarity)
+
+    def compare_pairs(
+        self, queries: SparseVectors, documents: SparseVectors
+    ) -> NDArray[np.float32]:
+        """The similarity of each query with the document at its place, float32 [documents].
+
+        Raises:
+            ConfigError: the vectors are of different vocabularies, or there are not as many
+                queries as documents, nor just one.
+        """
+        return compare_pairs(queries, documents, similarity=self.similarity)
+
+    @staticmethod
+    def intersection(query: SparseVectors, documents: SparseVectors) -> SparseVectors:
+        """What each term that both have adds to their dot product; to be read with `decode`.
+
+        Args:
+            query: one vector, which is compared with each document, or as many as documents.
+
+        Raises:
+            ConfigError: as for `compare_pairs`.
+        """
+        return intersect(query, documents)
+
+    @staticmethod
+    def sparsity(vectors: SparseVectors) -> Sparsity:
+        """How many terms have a weight, on average, and what share has none."""
+        return measure_sparsity(vectors)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the checkpoint, in float32, where Sentence Transformers and we can load it.
+
+        Raises:
+            ConfigError: the folder exists and is not empty.
+        """
+        from search_engine.encoders.saving import save_checkpoint
+
+        save_checkpoint(self._layout, Path(folder))
+
     def _encode(
         self,
         texts: Sequence[str],
-        kind: Literal["query", "document"],
+        kind: Input,
+        prompt: str,
+        *,
+        max_active_dims: int | None,
         on_batch: Callable[[int], None] | None,
     ) -> SparseVectors:
+        check_texts(texts)
+        _check_positive("max_active_dims", max_active_dims)
+        inference = self._inference.opened(kind)
+        most = max_active_dims or self.max_active_dims or _own_limit(inference.layout)
         rows: list[tuple[NDArray[np.int32], NDArray[np.float32]]] = [
             (np.empty(0, np.int32), np.empty(0, np.float32))
         ] * len(texts)
-        prompt = self._inference.layout.prompts[kind]
-        for batch, outputs in self._inference.opened(kind).run(texts, prompt=prompt):
+        for batch, outputs in inference.run(texts, prompt=prompt):
             for position, output in zip(batch.positions, outputs, strict=True):
                 indices = np.flatnonzero(output).astype(np.int32)
-                rows[position] = (indices, output[indices])
+                weights = output[indices]
+                if most is not None:
+                    indices, weights = keep_heaviest(indices, weights, most)
+                rows[position] = (indices, weights)
             if on_batch is not None:
                 on_batch(len(batch.positions))
-        counts = [len(indices) for indices, _ in rows]
-        return SparseVectors(
-            indptr=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64),
-            indices=np.concatenate([np.empty(0, np.int32), *(indices for indices, _ in rows)]),
-            weights=np.concatenate([np.empty(0, np.float32), *(weights for _, weights in rows)]),
-            size=self.size,
-        )
+        return stack_rows(rows, inference.backend.width)
+
+    def _prompt_named(self, name: str | None) -> str:
+        name = self._layout.default_prompt_name if name is None else name
+        if name is None:
+            return ""
+        if name not in self._layout.prompts:
+            raise ConfigError(
+                f"the checkpoint {self.name} has no prompt named {name!r}; it has "
+                f"{', '.join(sorted(self._layout.prompts))}."
+            )
+        return self._layout.prompts[name]
+
+
+def _check_positive(name: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise ConfigError(f"{name} is {value}, and must be at least 1; leave it out for no limit.")
+
+
+def _own_limit(layout: Layout) -> int | None:
+    """How many latents a CSR checkpoint keeps of a vector; None of any other."""
+    last = layout.modules[-1]
+    return int(last.config.get("k", 8)) if last.type == "SparseAutoEncoder" else None
+
+
+def _check_last_modules(layout: Layout) -> None:
+    # How many latents are kept is known here alone, so that nothing may have read them before.
+    for way in layout.every_way():
+        if any(module.type == "SparseAutoEncoder" for module in way.modules[:-1]):
+            raise CheckpointError(
+                f"{layout.folder / 'modules.json'}: a SparseAutoEncoder must be the last module, "
+                "since whatever followed would see latents that are not kept."
+            )

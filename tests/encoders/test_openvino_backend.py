@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from search_engine.encoders.backends import openvino_backend
+from search_engine.encoders.backends.export_cache import cache_folder, graph_folder
 from search_engine.encoders.bi_encoder import BiEncoder
 from search_engine.errors import CheckpointError
 from tests.encoders.checkpoints import TEXTS, write_trunk
@@ -70,14 +71,13 @@ def test_damaged_graphs_are_made_anew(
 ) -> None:
     encoder = open_openvino(bert)
     first = encoder.encode(TEXTS)
-    kept = openvino_backend.cache_folder()
-    name = f"{encoder.fingerprint}-{openvino_backend.GRAPH_VERSION}"
+    kept = graph_folder(encoder.fingerprint, backend="openvino")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    graph = shutil.copytree(kept / name, openvino_backend.cache_folder() / name) / "graph.xml"
+    graph = shutil.copytree(kept, cache_folder("openvino") / kept.name) / "graph.xml"
     damaged = graph.with_name(file)
     damaged.write_bytes(damaged.read_bytes()[:500])
     np.testing.assert_allclose(open_openvino(bert).encode(TEXTS), first, atol=1e-5)
-    assert "is made anew" in caplog.text
+    assert "is removed" in caplog.text
     assert sorted(path.name for path in graph.parent.iterdir()) == ["graph.bin", "graph.xml"]
     assert [path.name for path in graph.parent.parent.iterdir()] == [graph.parent.name]
 
@@ -103,16 +103,17 @@ def test_an_architecture_that_cannot_be_converted(
     with pytest.raises(CheckpointError, match="aten::something"):
         open_openvino(folder)
     encoder = BiEncoder(str(folder))
-    assert encoder.backend == "torch"
+    # Before torch, ONNX Runtime is tried.
+    assert encoder.backend == "onnx"
     assert "aten::something" in caplog.text
-    assert "torch backend" in caplog.text
+    assert "onnx backend" in caplog.text
 
 
 def test_a_conversion_that_computes_something_else(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write_trunk(tmp_path / "trunk", seed=7)
-    wrong = open_openvino(bert)._inference.backend._model
+    wrong = open_openvino(bert)._inference.first.backend._model
     monkeypatch.setattr(openvino_backend.openvino, "convert_model", lambda *_a, **_k: wrong)
     with pytest.raises(CheckpointError, match="differs from torch's"):
         open_openvino(folder)
@@ -121,7 +122,7 @@ def test_a_conversion_that_computes_something_else(
 def test_several_threads_at_once(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = open_openvino(bert)
     expected = encoder.encode(TEXTS)
-    monkeypatch.setattr(encoder._inference, "_token_budget", 100)
+    monkeypatch.setattr(encoder._inference.first, "_token_budget", 100)
     wrong: list[str] = []
 
     def work(number: int) -> None:
@@ -144,7 +145,7 @@ def test_a_callback_that_raises_leaves_the_encoder_usable(
 ) -> None:
     encoder = open_openvino(bert)
     expected = encoder.encode(TEXTS)
-    monkeypatch.setattr(encoder._inference, "_token_budget", 60)
+    monkeypatch.setattr(encoder._inference.first, "_token_budget", 60)
 
     def stop(_count: int) -> None:
         raise KeyboardInterrupt

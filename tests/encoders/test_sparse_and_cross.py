@@ -26,7 +26,7 @@ def test_sparse_vectors_together_as_one_by_one(
     sparse: SparseEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finished: list[int] = []
-    monkeypatch.setattr(sparse._inference, "_token_budget", 60)
+    monkeypatch.setattr(sparse._inference.first, "_token_budget", 60)
     together = sparse.encode_document(TEXTS, on_batch=finished.append)
     assert len(finished) > 1
     assert sum(finished) == len(together) == len(TEXTS)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sentence_transformers import SparseEncoder as TheirSparseEncoder
 
 from search_engine.encoders.sparse_encoder import SparseEncoder
+from search_engine.errors import ConfigError
 from search_engine.types import SparseVectors
 from tests.encoders.checkpoints import TEXTS, edit_json, write_json
 
@@ -84,6 +85,76 @@ def test_the_heaviest_terms(masked_lm: Path) -> None:
     for found, reference in zip(found_all, expected, strict=True):
         assert [term for term, _ in found] == [term for term, _ in reference]
         np.testing.assert_allclose([w for _, w in found], [w for _, w in reference], atol=1e-5)
+    (everything,) = theirs.decode(theirs.encode_document(list(TEXTS[:1])))
+    (found,) = ours.decode(ours.encode_document(TEXTS[:1]))
+    assert {term for term, _ in found} == {term for term, _ in everything}
+
+
+def test_prompts_and_limits_of_a_call(masked_lm: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "splade"
+    TheirSparseEncoder(
+        str(masked_lm),
+        device="cpu",
+        prompts={"query": "the ", "document": "", "aside": "of a "},
+        default_prompt_name="aside",
+        max_active_dims=6,
+    ).save(str(folder), create_model_card=False)
+    theirs = TheirSparseEncoder(str(folder), device="cpu")
+    ours = SparseEncoder(str(folder), backend="torch", dtype="float32")
+    assert ours.max_active_dims == 6
+    for asked in (
+        {},
+        {"prompt_name": "query"},
+        {"prompt": "made of "},
+        {"prompt": "", "max_active_dims": 9},
+    ):
+        expected = theirs.encode(list(TEXTS), **asked).to_dense().numpy()
+        found = densify(ours.encode(TEXTS, **asked))
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    by_argument = SparseEncoder(str(folder), backend="torch", max_active_dims=9)
+    assert by_argument.fingerprint != ours.fingerprint
+    assert np.diff(by_argument.encode_query(TEXTS[:1]).indptr).tolist() == [9]
+    with pytest.raises(ConfigError, match="no prompt named 'other'"):
+        ours.encode(["a"], prompt_name="other")
+    for call in (
+        lambda: ours.encode(["a"], max_active_dims=0),
+        lambda: SparseEncoder(str(folder), max_active_dims=-1),
+        lambda: ours.decode(ours.encode(["a"]), 0),
+    ):
+        with pytest.raises(ConfigError, match="must be at least 1"):
+            call()
+
+
+@pytest.mark.filterwarnings("ignore:Sparse :UserWarning")
+@pytest.mark.parametrize("similarity", ["dot", "cosine", "euclidean", "manhattan"])
+def test_similarity_intersection_and_sparsity(
+    masked_lm: Path, tmp_path: Path, similarity: str
+) -> None:
+    folder = tmp_path / "splade"
+    TheirSparseEncoder(
+        str(masked_lm), device="cpu", similarity_fn_name=similarity, max_active_dims=20
+    ).save(str(folder), create_model_card=False)
+    theirs = TheirSparseEncoder(str(folder), device="cpu")
+    ours = SparseEncoder(str(folder), backend="torch", dtype="float32")
+    reference, vectors = theirs.encode(list(TEXTS)), ours.encode(TEXTS)
+    some, few = theirs.encode(list(TEXTS[:5])), ours.encode(TEXTS[:5])
+    others, rest = theirs.encode(list(TEXTS[5:10])), ours.encode(TEXTS[5:10])
+    np.testing.assert_allclose(
+        ours.compare(few, vectors), theirs.similarity(some, reference), atol=2e-3, rtol=1e-5
+    )
+    # Their distances cancel where vectors are equal; those of vectors that differ are exact.
+    np.testing.assert_allclose(
+        ours.compare_pairs(few, rest), theirs.similarity_pairwise(some, others), rtol=1e-5
+    )
+    one, query = theirs.encode([TEXTS[0]])[0], ours.encode(TEXTS[:1])
+    np.testing.assert_allclose(
+        densify(ours.intersection(query, vectors)),
+        theirs.intersection(one, reference).to_dense().numpy(),
+        atol=1e-5,
+    )
+    found, expected = ours.sparsity(vectors), theirs.sparsity(reference)
+    assert found.active_dims == expected["active_dims"]
+    assert found.sparsity_ratio == pytest.approx(expected["sparsity_ratio"])
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino"])

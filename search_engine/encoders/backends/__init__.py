@@ -1,1 +1,1 @@
-"""What computes a checkpoint's modules: torch, OpenVINO."""
+"""What computes a checkpoint's modules: torch, OpenVINO, ONNX Runtime."""

@@ -191,12 +191,18 @@ def _downloaded(name: str, looked: list[str], *, offline: bool) -> Path | None:
 
 
 def _wanted_files(names: list[str]) -> list[str]:
-    """Of a repository's files those that we read: no pickle where there are safetensors."""
-    safe_folders = {Path(name).parent for name in names if name.endswith(".safetensors")}
-    return [
+    """Of a repository's files those that we read: no pickle where there are safetensors.
+
+    Exported graphs are read where there is nothing else: from weights we make our own.
+    """
+    exported = [name for name in names if name.startswith(("onnx/", "openvino/"))]
+    own = [name for name in names if name not in exported]
+    safe_folders = {Path(name).parent for name in own if name.endswith(".safetensors")}
+    wanted = [
         name
-        for name in names
-        if name.endswith((".json", ".txt", ".model", ".safetensors"))
+        for name in own
+        if name.endswith((".json", ".txt", ".model", ".jinja", ".safetensors"))
         or (name.endswith(".bin") and Path(name).parent not in safe_folders)
-        if not name.startswith(("onnx/", "openvino/"))
     ]
+    has_weights = any(name.endswith((".safetensors", ".bin")) for name in wanted)
+    return wanted if has_weights else wanted + exported

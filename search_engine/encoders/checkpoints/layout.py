@@ -24,6 +24,7 @@ from search_engine.encoders.checkpoints.module_specs import (
     read_module_specs,
     read_trunk_settings,
 )
+from search_engine.encoders.checkpoints.token_weights import token_weights_file
 from search_engine.errors import CheckpointError
 
 Task: TypeAlias = Literal["embedding", "sparse", "score"]
@@ -38,6 +39,8 @@ SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 # Modules that read texts, so that one of them has to come first.
 INPUT_MODULES = (TRUNK, "StaticEmbedding", "SparseStaticEmbedding", "WordEmbeddings", "BoW")
 
+# Exported transformers, by themselves enough to run one.
+EXPORTED = ("onnx/*.onnx*", "openvino/*.xml", "openvino/*.bin")
 # What a bare transformers checkpoint is taken to go on with.
 _DEFAULT_HEADS: dict[Task, tuple[str, ...]] = {
     "embedding": ("Pooling",),
@@ -56,6 +59,17 @@ DEFAULT_SIMILARITY: dict[Task, Similarity] = {
     "sparse": "dot",
     "score": "cosine",
 }
+# What decides how a text becomes token ids.
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "merges.txt",
+    "whitespacetokenizer_config.json",
+    "phrasetokenizer_config.json",
+    "chat_template.jinja",
+    "chat_template.json",
+)
 # Keys of config.json that say who wrote it, not what it computes.
 _NOTES = frozenset({"_name_or_path", "transformers_version", "architectures", "dtype",
                     "torch_dtype", "use_cache", "gradient_checkpointing"})  # fmt: skip
@@ -173,7 +187,7 @@ class Layout:
         """SHA-256, in hex, over the weights and every setting that changes an output."""
         tokenizer = {
             name: sha256_of(self.trunk.folder / name)
-            for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "merges.txt")
+            for name in _TOKENIZER_FILES
             if (self.trunk.folder / name).is_file()
         }
         settings: dict[str, Any] = {
@@ -246,8 +260,13 @@ def read_layout(
 
 
 def weight_files(module: ModuleSpec) -> list[Path]:
-    """The files that a module's weights are read from: safetensors, else pickles of tensors."""
-    for pattern in ("model*.safetensors", "pytorch_model*.bin"):
+    """The files that a module's weights are read from.
+
+    They are safetensors, else pickles of tensors, else what the transformer was exported to.
+    """
+    if module.type == "SparseStaticEmbedding":
+        return [token_weights_file(module.folder, module.config)]
+    for pattern in ("model*.safetensors", "pytorch_model*.bin", *EXPORTED):
         if found := sorted(module.folder.glob(pattern)):
             return found
     return []
@@ -281,11 +300,15 @@ def _expand(tree: tuple[ModuleSpec, ...], kind: Input) -> tuple[ModuleSpec, ...]
 def _read_trunk_config(trunk: ModuleSpec) -> Mapping[str, Any]:
     if trunk.type != TRUNK:
         return {}
+    if (path := trunk.folder / "adapter_config.json").is_file():
+        raise CheckpointError(
+            f"{path}: this is an adapter of another model. Merge it into its base model "
+            "(merge_and_unload of peft) and save that."
+        )
     config = read_json(trunk.folder / "config.json", kind=dict)
     if config is None:
         raise CheckpointError(
-            f"{trunk.folder}: config.json of the transformer is missing. Is the download "
-            "complete, or is this an adapter without its base model?"
+            f"{trunk.folder}: config.json of the transformer is missing. Is the download complete?"
         )
     return config
 

@@ -6,6 +6,8 @@ from torch import nn
 
 from search_engine.errors import CheckpointError
 
+_OVER_LABELS = (nn.Softmax, nn.LogSoftmax, nn.Softmin)
+
 
 def activation_named(dotted: str | None, *, default: nn.Module, source: str) -> nn.Module:
     """An activation of torch.nn by its dotted path, such as "torch.nn.modules.activation.Tanh".
@@ -27,7 +29,8 @@ def activation_named(dotted: str | None, *, default: nn.Module, source: str) -> 
             f"{source}: activation {dotted!r} is not one of torch.nn, and is not run; {known}"
         )
     try:
-        return kind()
+        # Without a dimension these warn, and take that of the labels all the same.
+        return kind(dim=1) if issubclass(kind, _OVER_LABELS) else kind()
     except TypeError as error:
         raise CheckpointError(
             f"{source}: activation {dotted!r} cannot be made without settings ({error}); {known}"

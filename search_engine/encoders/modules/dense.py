@@ -1,4 +1,4 @@
-"""A linear layer after the pooling."""
+"""A linear layer, after the pooling or on each token."""
 
 from __future__ import annotations
 
@@ -13,13 +13,36 @@ from search_engine.encoders.modules.activations import activation_named
 from search_engine.encoders.modules.module import Features
 from search_engine.errors import CheckpointError
 
+_READS = ("sentence_embedding", "token_embeddings")
+_WRITES = (*_READS, "scores")
+
 
 class Dense(nn.Module):
-    """A linear layer with an activation, and optionally the input added to the output."""
+    """A linear layer with an activation, and optionally the input added to the output.
 
-    def __init__(self, in_features: int, out_features: int, *, bias: bool, activation: nn.Module,
-                 residual: bool) -> None:  # fmt: skip
+    Args:
+        in_features, out_features: widths.
+        bias: whether a learned shift is added.
+        activation: of the layer's output.
+        residual: whether the input is added, through another layer where the widths differ.
+        reads, writes: the features that are its input and its output: "sentence_embedding",
+            "token_embeddings", and as output also "scores".
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool,
+        activation: nn.Module,
+        residual: bool,
+        reads: str = "sentence_embedding",
+        writes: str = "sentence_embedding",
+    ) -> None:
         super().__init__()
+        self._reads = reads
+        self._writes = writes
         self.linear = nn.Linear(in_features, out_features, bias=bias)
         self.activation_function = activation
         self.width = out_features
@@ -30,11 +53,12 @@ class Dense(nn.Module):
     @classmethod
     def load(cls, folder: Path, config: Mapping[str, Any], *, width: int) -> Dense:
         """Read config and weights; without an activation in the config it is Tanh."""
-        key = config.get("module_input_name", "sentence_embedding")
-        if key != "sentence_embedding" or (config.get("module_output_name") or key) != key:
+        reads = str(config.get("module_input_name", "sentence_embedding"))
+        writes = str(config.get("module_output_name") or reads)
+        if reads not in _READS or writes not in _WRITES:
             raise CheckpointError(
-                f"{folder / 'config.json'}: a Dense module on {key!r} is not supported, only on "
-                "the sentence embedding."
+                f"{folder / 'config.json'}: a Dense module from {reads!r} to {writes!r} is not "
+                f"supported, only from {' or '.join(_READS)} to one of {', '.join(_WRITES)}."
             )
         dense = cls(
             int(config.get("in_features", width)),
@@ -46,6 +70,8 @@ class Dense(nn.Module):
                 source=str(folder / "config.json"),
             ),
             residual=bool(config.get("use_residual", False)),
+            reads=reads,
+            writes=writes,
         )
         load_weights(dense, folder)
         return dense
@@ -53,18 +79,21 @@ class Dense(nn.Module):
     def config(self) -> dict[str, Any]:
         """With the activation as a dotted path."""
         kind = type(self.activation_function)
-        settings = {
+        settings: dict[str, Any] = {
             "in_features": self.linear.in_features,
             "out_features": self.linear.out_features,
             "bias": self.linear.bias is not None,
             "activation_function": f"{kind.__module__}.{kind.__qualname__}",
         }
+        # Only where they are not the default: older versions do not know the keys.
+        if (self._reads, self._writes) != ("sentence_embedding", "sentence_embedding"):
+            settings |= {"module_input_name": self._reads, "module_output_name": self._writes}
         return settings | ({"use_residual": True} if self._adds_input else {})
 
     def forward(self, features: Features) -> Features:
-        vector = features["sentence_embedding"]
+        vector = features[self._reads]
         projected = self.activation_function(self.linear(vector))
         if self._adds_input:
             projected = projected + (self.residual(vector) if hasattr(self, "residual") else vector)
-        features["sentence_embedding"] = projected
+        features[self._writes] = projected
         return features

@@ -13,7 +13,7 @@ from search_engine.encoders.checkpoints.module_specs import TRUNK, ModuleSpec
 from search_engine.encoders.checkpoints.weights import load_pretrained
 from search_engine.encoders.modules.activations import activation_named
 from search_engine.encoders.modules.module import Features, Module
-from search_engine.errors import CheckpointError, UnknownNameError
+from search_engine.errors import CheckpointError, ConfigError, UnknownNameError
 from search_engine.registry import Registry
 
 _HERE = "search_engine.encoders.modules"
@@ -43,8 +43,8 @@ MODULES: Registry[type[Module]] = Registry(
 TRUNKS: dict[TrunkTask, str] = {
     "feature-extraction": f"{_HERE}.transformer:Transformer",
     "sequence-classification": f"{_HERE}.transformer:Transformer",
-    "fill-mask": f"{_HERE}.transformer:Transformer",
-    "text-generation": f"{_HERE}.transformer:Transformer",
+    "fill-mask": f"{_HERE}.masked_lm:MaskedLanguageModel",
+    "text-generation": f"{_HERE}.causal_lm:CausalLanguageModel",
 }
 
 
@@ -57,11 +57,11 @@ class Graph(nn.Module):
         input_names: the arrays that `forward` takes, in order.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, *, trunk: nn.Module | None = None) -> None:
         super().__init__()
         self.input_names = layout.input_names
-        self.trunk = _load_trunk(layout)
-        self.heads = nn.ModuleList(_load_heads(layout, int(self.trunk.width)))
+        self.trunk: Any = _load_trunk(layout) if trunk is None else trunk
+        self.heads = nn.ModuleList(_load_heads(layout, self.trunk.width))
         if layout.task == "score":
             self.activation = activation_named(
                 layout.activation,
@@ -76,8 +76,8 @@ class Graph(nn.Module):
         self.eval()
 
     def _score_activation(self) -> nn.Module:
-        model: Any = getattr(self.trunk, "model", None)
-        return nn.Sigmoid() if model is None or model.config.num_labels == 1 else nn.Identity()
+        labels = self.heads[-1].width if self.heads else self.trunk.model.config.num_labels
+        return nn.Sigmoid() if labels == 1 else nn.Identity()
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Outputs of a batch, float32 [b, width]; of tokens, [b, tokens, width].
@@ -94,20 +94,28 @@ class Graph(nn.Module):
         return features[self._output]
 
 
-def load_graph(layout: Layout) -> Graph:
+def load_graph(layout: Layout, *, trunk: nn.Module | None = None) -> Graph:
     """Read all weights of a checkpoint.
+
+    Args:
+        trunk: stands for the transformer, whose weights are then not read.
 
     Raises:
         CheckpointError: a module type that we lack, or weights that cannot be read.
     """
     with torch.no_grad():
-        return Graph(layout)
+        return Graph(layout, trunk=trunk)
 
 
 def _load_trunk(layout: Layout) -> Any:
     if layout.trunk.type == TRUNK:
         module, _, name = TRUNKS[layout.trunk_task].partition(":")
         return getattr(import_module(module), name)(load_pretrained(layout), layout=layout)
+    if layout.num_layers is not None:
+        raise ConfigError(
+            f"num_layers is {layout.num_layers}, but {layout.folder} has no layers to choose from; "
+            "leave it out."
+        )
     return _load_module(layout, layout.trunk, width=0)
 
 
@@ -126,6 +134,11 @@ def _load_module(layout: Layout, spec: ModuleSpec, *, width: int) -> nn.Module:
         raise CheckpointError(
             f"{layout.folder / 'modules.json'}: module type {spec.type!r} is not supported. "
             f"{error} A package can add one under the entry point group 'search_engine.modules'."
+        ) from error
+    except (ImportError, AttributeError) as error:
+        raise CheckpointError(
+            f"{layout.folder / 'modules.json'}: module type {spec.type!r} is registered, but its "
+            f"package cannot be imported: {error}. Install it again."
         ) from error
     try:
         return kind.load(spec.folder, spec.config, width=width)

@@ -13,22 +13,38 @@ from search_engine.encoders.modules.module import Features
 
 
 class Normalize(nn.Module):
-    """Vectors to unit length."""
+    """Vectors to unit length: those of texts, or those of tokens.
 
-    def __init__(self, width: int) -> None:
+    Args:
+        width: numbers in a vector.
+        reads, writes: the features that are its input and its output.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        reads: str = "sentence_embedding",
+        writes: str = "sentence_embedding",
+    ) -> None:
         super().__init__()
         self.width = width
+        self._reads = reads
+        self._writes = writes
 
     @classmethod
-    def load(cls, _folder: Path, _config: Mapping[str, Any], *, width: int) -> Normalize:
-        """There is nothing to read."""
-        return cls(width)
+    def load(cls, _folder: Path, config: Mapping[str, Any], *, width: int) -> Normalize:
+        """Read which vectors are meant; most checkpoints have no config, and mean the texts'."""
+        reads = str(config.get("module_input_name") or "sentence_embedding")
+        return cls(width, reads=reads, writes=str(config.get("module_output_name") or reads))
 
     def config(self) -> dict[str, Any]:
-        """Nothing to say."""
-        return {}
+        """Which vectors are meant, where it is not the texts'."""
+        if (self._reads, self._writes) == ("sentence_embedding", "sentence_embedding"):
+            return {}
+        return {"module_input_name": self._reads, "module_output_name": self._writes}
 
     def forward(self, features: Features) -> Features:
-        vector = features["sentence_embedding"]
-        features["sentence_embedding"] = functional.normalize(vector, dim=-1)
+        if self._reads in features:
+            features[self._writes] = functional.normalize(features[self._reads], dim=-1)
         return features

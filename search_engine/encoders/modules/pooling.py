@@ -26,7 +26,10 @@ LEGACY_POOLING_KEYS = {
 
 
 class Pooling(nn.Module):
-    """Token vectors to one vector: one or several of six ways, concatenated."""
+    """Token vectors to one vector: one or several of six ways, concatenated.
+
+    A text without any token becomes zeros; Sentence Transformers gives it minus infinity by "max".
+    """
 
     def __init__(self, width: int, modes: tuple[str, ...], *, include_prompt: bool) -> None:
         super().__init__()
@@ -65,27 +68,36 @@ class Pooling(nn.Module):
         }
 
     def forward(self, features: Features) -> Features:
-        tokens = features["token_embeddings"]
         mask = features["attention_mask" if self.include_prompt else "pooling_mask"]
-        pooled = [self._pool(mode, tokens, mask) for mode in self.modes]
+        pooled = [self._pool(mode, features, mask) for mode in self.modes]
         features["sentence_embedding"] = torch.cat(pooled, dim=-1)
         return features
 
     @staticmethod
-    def _pool(mode: str, tokens: Tensor, mask: Tensor) -> Tensor:
+    def _pool(mode: str, features: Features, mask: Tensor) -> Tensor:
+        tokens = features["token_embeddings"]
         weights = mask.unsqueeze(-1).to(tokens.dtype)
+        if mode == "cls" and "cls_token_embeddings" in features:
+            return features["cls_token_embeddings"]
         if mode == "max":
-            return tokens.masked_fill(weights == 0, float("-inf")).amax(dim=1)
+            largest = tokens.masked_fill(weights == 0, float("-inf")).amax(dim=1)
+            return largest.masked_fill(weights.sum(dim=1) == 0, 0)
         if mode in ("cls", "lasttoken"):
             positions = torch.arange(1, tokens.shape[1] + 1, device=mask.device, dtype=mask.dtype)
             # The first or the last kept position has the largest of these.
             ranked = mask * (positions if mode == "lasttoken" else positions.flip(0))
             chosen = functional.one_hot(ranked.argmax(dim=1), tokens.shape[1]).to(tokens.dtype)
-            return (tokens * chosen.unsqueeze(-1)).sum(dim=1)
+            # Where nothing is kept, "cls" is the first token all the same.
+            kept = weights if mode == "lasttoken" else 1
+            return (tokens * chosen.unsqueeze(-1) * kept).sum(dim=1)
         if mode == "weightedmean":
             positions = torch.arange(1, tokens.shape[1] + 1, device=mask.device)
             weights = weights * positions.view(1, -1, 1).to(tokens.dtype)
-        total = weights.sum(dim=1).clamp(min=1e-9)
+        total = weights.sum(dim=1)
+        # The token vectors come multiplied by their weights.
+        if "token_weights_sum" in features:
+            total = features["token_weights_sum"].unsqueeze(-1)
+        total = total.clamp(min=1e-9)
         return (tokens * weights).sum(dim=1) / (
             total.sqrt() if mode == "mean_sqrt_len_tokens" else total
         )

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from search_engine.encoders.modules.module import Features
 from search_engine.errors import CheckpointError
+
+# Terms whose logits are there at a time: for 2,048 tokens, 32 MB of float32.
+_CHUNK = 4096
 
 
 class SpladePooling(nn.Module):
     """Vocabulary logits of each token to one weight per term (SPLADE; Formal et al. 2021).
 
     weight(term) = max over tokens of log(1 + relu(logit)); older checkpoints sum, and some take
-    the logarithm twice.
+    the logarithm twice. Logits that the trunk has left to be computed are computed here, for a
+    few terms at a time.
+
+    Args:
+        width: terms in the vocabulary.
+        strategy: "max" or "sum".
+        logarithms: how often the logarithm is taken, once or twice.
     """
 
     def __init__(self, width: int, *, strategy: str, logarithms: int) -> None:
@@ -38,22 +49,41 @@ class SpladePooling(nn.Module):
         return cls(width, strategy=strategy, logarithms=1 if activation == "relu" else 2)
 
     def config(self) -> dict[str, Any]:
-        """Strategy and activation."""
+        """Strategy, activation and size of the vocabulary."""
         activation = "relu" if self._logarithms == 1 else "log1p_relu"
-        return {"pooling_strategy": self._strategy, "activation_function": activation}
+        return {
+            "pooling_strategy": self._strategy,
+            "activation_function": activation,
+            "word_embedding_dimension": self.width,
+        }
 
     def forward(self, features: Features) -> Features:
-        logits = features["token_embeddings"] * features["attention_mask"].unsqueeze(-1)
-        if self._strategy == "max":
-            # Everything below is monotonic, so the maximum can come first, on far fewer numbers.
-            pooled = self._saturate(logits.amax(dim=1))
-        else:
-            pooled = self._saturate(logits).sum(dim=1)
-        features["sentence_embedding"] = pooled
+        mask = features["attention_mask"].unsqueeze(-1).float()
+        pooled = [self._pool(logits.float() * mask) for logits in _chunks(features)]
+        features["sentence_embedding"] = torch.cat(pooled, dim=-1)
         return features
+
+    def _pool(self, logits: Tensor) -> Tensor:
+        if self._strategy == "max":
+            # What follows is monotonic, so the maximum can come first, on far fewer numbers.
+            return self._saturate(logits.amax(dim=1))
+        return self._saturate(logits).sum(dim=1)
 
     def _saturate(self, logits: Tensor) -> Tensor:
         saturated = logits.relu()
         for _ in range(self._logarithms):
             saturated = saturated.log1p()
         return saturated
+
+
+def _chunks(features: Features) -> Iterator[Tensor]:
+    """Logits of some terms at a time, [b, tokens, terms]; of all where they are there already."""
+    tokens = features["token_embeddings"]
+    if "decoder_weight" not in features:
+        yield tokens
+        return
+    weights = torch.split(features["decoder_weight"], _CHUNK)
+    bias = features.get("decoder_bias")
+    biases = [None] * len(weights) if bias is None else torch.split(bias, _CHUNK)
+    for weight, addend in zip(weights, biases, strict=True):
+        yield functional.linear(tokens, weight, addend)

@@ -1,0 +1,1 @@
+"""What is computed from vectors alone: similarities, searches, near pairs and communities."""

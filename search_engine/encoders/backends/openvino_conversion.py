@@ -1,0 +1,101 @@
+"""Torch modules converted to OpenVINO's graphs, and those quantized to 8 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from logging import ERROR, getLogger
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_engine.encoders.backends.export_cache import graph_folder, write_graph
+from search_engine.encoders.backends.openvino_library import openvino
+from search_engine.encoders.backends.selection import ExportError
+from search_engine.encoders.backends.tracing import Inputs, check_against_torch, example_inputs
+from search_engine.encoders.checkpoints.layout import Layout
+from search_engine.encoders.modules.graph import load_graph
+
+log = getLogger(__name__)
+
+
+def convert_graph(layout: Layout, *, fingerprint: str) -> Any:
+    """All modules of a layout as an OpenVINO model, which is kept in the cache if possible.
+
+    Raises:
+        ExportError: OpenVINO cannot convert them.
+        CheckpointError: the checkpoint cannot be read.
+    """
+    model = convert_module(load_graph(layout), layout.input_names, source=layout.folder)
+    folder = graph_folder(fingerprint, backend="openvino")
+    try:
+        write_graph(folder, lambda into: save_openvino(model, into / "graph.xml"))
+    except (OSError, RuntimeError) as error:
+        # A cache that cannot be written is only slower the next time.
+        log.warning("The exported graph is not kept in %s: %s", folder, error)
+    return model
+
+
+def convert_module(module: Any, names: Sequence[str], *, source: Path) -> Any:
+    """A torch module as an OpenVINO model, compared with it.
+
+    Args:
+        module: takes int64 [b, tokens] of each name, gives one array.
+        names: of its inputs, in order.
+        source: the checkpoint, for an error's message.
+
+    Raises:
+        ExportError: OpenVINO cannot convert it.
+    """
+    import torch
+
+    from search_engine.encoders.checkpoints.weights import quiet_transformers
+
+    example = example_inputs(names)
+    try:
+        # Tracing warns of every branch that it fixes; the check finds those that matter.
+        with torch.no_grad(), quiet_transformers():
+            model = openvino.convert_model(
+                module, example_input=tuple(torch.from_numpy(array) for array in example.values())
+            )
+        compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+        def run(inputs: Inputs) -> NDArray[np.float32]:
+            return np.asarray(compiled(list(inputs.values()))[0], np.float32)
+
+        check_against_torch(run, module, example)
+    # The frontend raises whatever its many translators raise.
+    except Exception as error:
+        raise ExportError(
+            f"OpenVINO cannot convert {source} ({type(error).__name__}: {error})."
+        ) from error
+    return model
+
+
+def quantize_openvino(model: Any, inputs: Sequence[Sequence[NDArray[np.int64]]]) -> Any:
+    """The model with 8-bit weights and activations, by NNCF's post-training quantization.
+
+    Args:
+        model: not changed.
+        inputs: of each example, in the order of the model's; ranges are taken from all of them.
+    """
+    import nncf
+
+    nncf.set_log_level(ERROR)
+    # Its progress bars would go where results go.
+    with redirect_stdout(StringIO()):
+        return nncf.quantize(
+            model.clone(),
+            nncf.Dataset([list(arrays) for arrays in inputs]),
+            model_type=nncf.ModelType.TRANSFORMER,
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(inputs),
+        )
+
+
+def save_openvino(model: Any, path: Path) -> None:
+    """Write an .xml file and the .bin file beside it, the weights as they are."""
+    openvino.save_model(model, path, compress_to_fp16=False)

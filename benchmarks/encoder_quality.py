@@ -41,6 +41,8 @@ def main() -> int:
         "|---" * (len(arguments.sets) + 1) + "|",
     ]
     try:
+        if "openvino-int8" in arguments.sides:
+            calibrate(arguments.data)
         scores = {name: measure(name, arguments) for name in arguments.sets}
     except SearchEngineError as error:
         sys.exit(f"encoder_quality.py: {error}")
@@ -80,8 +82,6 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, NDArray[np.fl
     scores = {}
     for side in arguments.sides:
         backend, dtype = side.split("-")
-        if side == "openvino-int8":
-            calibrate(arguments.data)
         encoder = BiEncoder(DEFAULT_MODEL, backend=backend, dtype=dtype)
         scores[side] = score_run(dataset.qrels, rank(dataset, encoder))["ndcg@10"]
         report_progress(f"{name}, {side}: {scores[side].mean():.4f}")

@@ -199,11 +199,9 @@ def open_sparse_encoder(side: str, folder: Path, others: list[object]) -> Callab
 
 
 def calibrate(side: str, folder: Path, others: list[object], *, task: str) -> None:
-    if not side.endswith("int8"):
-        return
-    from search_engine.encoders.backends.calibration import calibrate_int8, is_calibrated
+    if side.endswith("int8"):
+        from search_engine.encoders.backends.calibration import calibrate_int8
 
-    if not is_calibrated(str(folder), task=task):
         calibrate_int8(str(folder), others, task=task)
 
 

@@ -17,7 +17,7 @@ ROWS = (
     | {"near_duplicates"},
     {"encoders", "embeddings", "ingest", "index", "fusion"},
     {"rerank", "explain", "legs", "narrowing", "collapse"},
-    {"document_writer", "rebuild", "query_path"},
+    {"document_writer", "rebuild", "query_path", "calibration"},
     {"search", "doctor"},
     {"evaluation", "sync"},
     {"app"},

@@ -14,7 +14,7 @@ import pytest
 
 from search_engine.encoders.backends import calibration
 from search_engine.encoders.backends.calibration import calibrate_int8, calibration_inputs
-from search_engine.encoders.backends.export_cache import cache_folder, graph_folder
+from search_engine.encoders.backends.export_cache import GRAPH_VERSION, cache_folder, graph_folder
 from search_engine.encoders.bi_encoder import BiEncoder
 from search_engine.encoders.checkpoints.layout import read_layout
 from search_engine.encoders.cross_encoder import CrossEncoder
@@ -116,7 +116,7 @@ def test_onnx_needs_no_calibration(bert: Path, masked_lm: Path, classifier: Path
     assert close_but_rounded(int8.encode(TEXTS), whole.encode(TEXTS))
     float32 = BiEncoder(str(bert), backend="onnx", dtype="float32")
     np.testing.assert_allclose(float32.encode(TEXTS), whole.encode(TEXTS), atol=1e-5)
-    (folder,) = cache_folder("onnx").glob(f"{int8.fingerprint}-1-*int8*")
+    (folder,) = cache_folder("onnx").glob(f"{int8.fingerprint}-{GRAPH_VERSION}-*int8*")
     assert [path.name for path in folder.iterdir()] == ["graph.onnx"]
     operations = {node.op_type for node in onnx.load(folder / "graph.onnx").graph.node}
     assert {"DynamicQuantizeLinear", "MatMulInteger"} <= operations

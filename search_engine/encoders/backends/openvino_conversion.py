@@ -84,7 +84,8 @@ def quantize_openvino(model: Any, inputs: Sequence[Sequence[NDArray[np.int64]]])
     """
     import nncf
 
-    nncf.set_log_level(ERROR)
+    # Not by nncf's own function, which sets the level of handlers that others may have added.
+    getLogger("nncf").setLevel(ERROR)
     # Its progress bars would go where results go.
     with redirect_stdout(StringIO()):
         return nncf.quantize(

@@ -60,8 +60,9 @@ class Graph(nn.Module):
     def __init__(self, layout: Layout, *, trunk: nn.Module | None = None) -> None:
         super().__init__()
         self.input_names = layout.input_names
-        self.trunk: Any = _load_trunk(layout) if trunk is None else trunk
-        self.heads = nn.ModuleList(_load_heads(layout, self.trunk.width))
+        loaded: Any = _load_trunk(layout) if trunk is None else trunk
+        self.trunk = loaded
+        self.heads = nn.ModuleList(_load_heads(layout, loaded.width))
         if layout.task == "score":
             self.activation = activation_named(
                 layout.activation,
@@ -76,7 +77,7 @@ class Graph(nn.Module):
         self.eval()
 
     def _score_activation(self) -> nn.Module:
-        labels = self.heads[-1].width if self.heads else self.trunk.model.config.num_labels
+        labels = self.heads[-1].width if self.heads else self.trunk.labels
         return nn.Sigmoid() if labels == 1 else nn.Identity()
 
     def forward(self, *inputs: Tensor) -> Tensor:

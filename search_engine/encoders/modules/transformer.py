@@ -29,6 +29,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.model = model
         self.width = int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        self.labels = int(model.config.num_labels)  # type: ignore[union-attr, arg-type]
         self._arguments = [name for name in layout.input_names if name != "pooling_mask"]
         self._field, self._output = self._FIELDS[layout.trunk_task]
         self._keeps_layers = bool(layout.trunk_config.get("output_hidden_states"))

@@ -128,7 +128,7 @@ def run_in_process(side: str, data: Path, folder: Path) -> Measured:
     return Measured(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def open_side(side: str, data: Path) -> Callable[[list[str]], np.ndarray]:
+def open_side(side: str) -> Callable[[list[str]], np.ndarray]:
     if side == REFERENCE:
         from sentence_transformers import SentenceTransformer
 
@@ -152,7 +152,7 @@ def calibrate(data: Path) -> None:
 
 
 def run_side(side: str, data: Path, folder: Path) -> Measured:
-    encode = open_side(side, data)
+    encode = open_side(side)
     seconds = {}
     for name in COUNTS:
         texts = read_texts(name, data)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from search_engine.encoders.backends.selection import BackendName, DtypeName
+from search_engine.encoders.checkpoints.fingerprint import fingerprint_of
 from search_engine.encoders.checkpoints.layout import Similarity
 from search_engine.encoders.checkpoints.module_specs import Input
 from search_engine.encoders.dense_outputs import (
@@ -112,7 +113,7 @@ class BiEncoder:
         self.dimension = min(width, self._layout.truncate_dim or width)
         self.max_tokens = self._inference.tokenizer.max_tokens
         self.similarity: Similarity = self._layout.similarity
-        self.fingerprint = self._layout.fingerprint(max_tokens=self.max_tokens)
+        self.fingerprint = fingerprint_of(self._layout, max_tokens=self.max_tokens)
         self.backend = self._inference.first.backend.name
         self.dtype = self._inference.first.backend.dtype
         self.tokenizer: Tokenizer = self._inference.tokenizer.whole

@@ -14,6 +14,7 @@ from search_engine.encoders.backends.export_cache import graph_fingerprint
 from search_engine.encoders.backends.selection import Backend, BackendName, DtypeName, open_backend
 from search_engine.encoders.batching import Batch, TokenizedText, pad_batch, plan_batches
 from search_engine.encoders.checkpoints.finding import find_checkpoint
+from search_engine.encoders.checkpoints.fingerprint import fingerprint_of
 from search_engine.encoders.checkpoints.layout import Layout, Output, Task, read_layout
 from search_engine.encoders.checkpoints.module_specs import TRUNK, Input
 from search_engine.encoders.tokenizers.opening import InputTokenizer, open_tokenizer
@@ -158,7 +159,7 @@ class CheckpointInference:
         self._tokenizers: dict[str, InputTokenizer] = {}
         self._opening = threading.RLock()
         self.tokenizer = self._tokenizer(self.layout)
-        self.fingerprint = self.layout.fingerprint(max_tokens=self.tokenizer.max_tokens)
+        self.fingerprint = fingerprint_of(self.layout, max_tokens=self.tokenizer.max_tokens)
         for kind in ("query", "document") if self.layout.is_routed else (None,):
             if not self.layout.is_routed or self.layout.along(kind).trunk.type != TRUNK:
                 self.opened(kind)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from search_engine.encoders.backends.selection import BackendName, DtypeName
+from search_engine.encoders.checkpoints.fingerprint import fingerprint_of
 from search_engine.encoders.checkpoints.layout import Layout, Similarity
 from search_engine.encoders.checkpoints.module_specs import Input
 from search_engine.encoders.inference import CheckpointInference
@@ -96,7 +97,7 @@ class SparseEncoder:
         self.fingerprint = self._inference.fingerprint
         if max_active_dims is not None:
             self._layout = replace(self._layout, max_active_dims=max_active_dims)
-            self.fingerprint = self._layout.fingerprint(max_tokens=self.max_tokens)
+            self.fingerprint = fingerprint_of(self._layout, max_tokens=self.max_tokens)
         self.max_active_dims = self._layout.max_active_dims
         self.similarity: Similarity = self._layout.similarity
         self.backend = self._inference.first.backend.name

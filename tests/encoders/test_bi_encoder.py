@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from search_engine.encoders import inference
 from search_engine.encoders.bi_encoder import BiEncoder
+from search_engine.encoders.checkpoints.fingerprint import fingerprint_of
 from search_engine.encoders.checkpoints.layout import read_layout
 from search_engine.encoders.tokenizers.text_tokenizer import TextTokenizer
 from search_engine.errors import ConfigError
@@ -89,7 +90,7 @@ def test_fingerprint_follows_what_changes_a_vector(bert: Path, tmp_path: Path) -
 
     def fingerprint() -> str:
         layout = read_layout(folder, task="embedding")
-        return layout.fingerprint(max_tokens=TextTokenizer(layout).max_tokens)
+        return fingerprint_of(layout, max_tokens=TextTokenizer(layout).max_tokens)
 
     first = fingerprint()
     seen = {first}

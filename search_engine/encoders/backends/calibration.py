@@ -17,6 +17,7 @@ from search_engine.encoders.backends.export_cache import (
 )
 from search_engine.encoders.batching import pad_batch
 from search_engine.encoders.checkpoints.finding import find_checkpoint
+from search_engine.encoders.checkpoints.fingerprint import fingerprint_of
 from search_engine.encoders.checkpoints.layout import Layout, Task, read_layout
 from search_engine.encoders.checkpoints.module_specs import TRUNK, Input
 from search_engine.encoders.tokenizers.opening import InputTokenizer, open_tokenizer
@@ -63,7 +64,7 @@ def calibrate_int8(
         num_layers=num_layers,
         truncate_dim=truncate_dim,
     )
-    fingerprint = whole.fingerprint(max_tokens=open_tokenizer(whole).max_tokens)
+    fingerprint = fingerprint_of(whole, max_tokens=open_tokenizer(whole).max_tokens)
     kinds: tuple[Input, ...] = ("query", "document") if whole.is_routed else (None,)
     layouts = [whole.along(kind) for kind in kinds]
     folders = [

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from search_engine.encoders.backends.onnx_variants import ARM, AVX2, AVX512, VNNI, own_variant
-from search_engine.encoders.checkpoints.layout import Layout, weight_files
+from search_engine.encoders.checkpoints.fingerprint import weight_files
+from search_engine.encoders.checkpoints.layout import Layout
 from search_engine.encoders.checkpoints.module_specs import TRUNK
 
 OPENVINO_FLOAT = "openvino_model.xml"

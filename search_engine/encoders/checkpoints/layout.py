@@ -7,14 +7,11 @@ which the task adds its usual head (mean pooling for dense vectors).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast, get_args
 
-from search_engine.encoders.checkpoints.finding import sha256_of
 from search_engine.encoders.checkpoints.json_files import read_json, read_setting
 from search_engine.encoders.checkpoints.module_specs import (
     ROUTER,
@@ -24,7 +21,6 @@ from search_engine.encoders.checkpoints.module_specs import (
     read_module_specs,
     read_trunk_settings,
 )
-from search_engine.encoders.checkpoints.token_weights import token_weights_file
 from search_engine.errors import CheckpointError
 
 Task: TypeAlias = Literal["embedding", "sparse", "score"]
@@ -39,8 +35,6 @@ SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 # Modules that read texts, so that one of them has to come first.
 INPUT_MODULES = (TRUNK, "StaticEmbedding", "SparseStaticEmbedding", "WordEmbeddings", "BoW")
 
-# Exported transformers, by themselves enough to run one.
-EXPORTED = ("onnx/*.onnx*", "openvino/*.xml", "openvino/*.bin")
 # What a bare transformers checkpoint is taken to go on with.
 _DEFAULT_HEADS: dict[Task, tuple[str, ...]] = {
     "embedding": ("Pooling",),
@@ -59,20 +53,6 @@ DEFAULT_SIMILARITY: dict[Task, Similarity] = {
     "sparse": "dot",
     "score": "cosine",
 }
-# What decides how a text becomes token ids.
-_TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.txt",
-    "merges.txt",
-    "whitespacetokenizer_config.json",
-    "phrasetokenizer_config.json",
-    "chat_template.jinja",
-    "chat_template.json",
-)
-# Keys of config.json that say who wrote it, not what it computes.
-_NOTES = frozenset({"_name_or_path", "transformers_version", "architectures", "dtype",
-                    "torch_dtype", "use_cache", "gradient_checkpointing"})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,31 +163,6 @@ class Layout:
                 modules += module.routes.get(name or "", ()) if module.routes else (module,)
             yield replace(self, modules=tuple(modules), trunk_config=_read_trunk_config(modules[0]))
 
-    def fingerprint(self, *, max_tokens: int) -> str:
-        """SHA-256, in hex, over the weights and every setting that changes an output."""
-        tokenizer = {
-            name: sha256_of(self.trunk.folder / name)
-            for name in _TOKENIZER_FILES
-            if (self.trunk.folder / name).is_file()
-        }
-        settings: dict[str, Any] = {
-            "task": self.task,
-            "modules": [_describe(module) for module in self.tree],
-            "trunk": {k: v for k, v in self.trunk_config.items() if k not in _NOTES},
-            "tokenizer": tokenizer,
-            "prompts": dict(self.prompts),
-            "default_prompt_name": self.default_prompt_name,
-            # How sparse vectors are compared changes none of them.
-            "similarity": self.similarity if self.task == "embedding" else "cosine",
-            "activation": self.activation,
-            "max_tokens": max_tokens,
-        }
-        # Only where given, so that the fingerprints of all other models stay as they were.
-        for name in ("truncate_dim", "max_active_dims", "num_layers"):
-            if (value := getattr(self, name)) is not None:
-                settings[name] = value
-        return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
 
 def read_layout(
     folder: Path, *, task: Task, num_layers: int | None = None, truncate_dim: int | None = None
@@ -259,19 +214,6 @@ def read_layout(
     return replace(layout, activation=layout.activation or _older_activation(layout))
 
 
-def weight_files(module: ModuleSpec) -> list[Path]:
-    """The files that a module's weights are read from.
-
-    They are safetensors, else pickles of tensors, else what the transformer was exported to.
-    """
-    if module.type == "SparseStaticEmbedding":
-        return [token_weights_file(module.folder, module.config)]
-    for pattern in ("model*.safetensors", "pytorch_model*.bin", *EXPORTED):
-        if found := sorted(module.folder.glob(pattern)):
-            return found
-    return []
-
-
 def _bare_modules(folder: Path, task: Task) -> tuple[ModuleSpec, ...]:
     """What a checkpoint without a modules.json consists of."""
     config = read_json(folder / "config.json", kind=dict) or {}
@@ -321,12 +263,3 @@ def _older_activation(layout: Layout) -> str | None:
         "sbert_ce_default_activation_function"
     )
     return activation
-
-
-def _describe(module: ModuleSpec) -> list[Any]:
-    described = [module.type, dict(module.config), [sha256_of(p) for p in weight_files(module)]]
-    if module.routes:
-        described.append(
-            {name: [_describe(each) for each in route] for name, route in module.routes.items()}
-        )
-    return described

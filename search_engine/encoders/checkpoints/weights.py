@@ -12,8 +12,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from search_engine.encoders.checkpoints.fingerprint import weight_files
 from search_engine.encoders.checkpoints.json_files import read_json, read_setting
-from search_engine.encoders.checkpoints.layout import Layout, weight_files
+from search_engine.encoders.checkpoints.layout import Layout
 from search_engine.encoders.checkpoints.windowed_attention import let_padding_see_itself
 from search_engine.errors import CheckpointError, ConfigError
 

@@ -5,13 +5,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test test-slow bench lint clean
+.PHONY: demo test test-without-bfloat16 test-slow bench lint clean
 
 demo: $(INSTALLED)
 	$(BIN)/search-cli demo
 
 test: $(INSTALLED) lint
 	$(BIN)/python -m pytest
+
+# What depends on bfloat16, as on a processor without it.
+test-without-bfloat16: $(INSTALLED)
+	SEARCH_ENGINE_TEST_WITHOUT_BFLOAT16=1 $(BIN)/python -m pytest tests/encoders/test_bi_encoder.py \
+		tests/encoders/test_openvino_backend.py tests/encoders/test_int8.py tests/parity/test_bi_encoder.py tests/e2e/test_cli.py
 
 # Browsers, notebooks, text recognition, long fault tests. Chromium and tesseract come from the system's
 # packages.
@@ -26,6 +31,10 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/indexing_speed.py --rounds 1 \
 		--sides sentence-transformers torch-float32 openvino-float32 auto
+	$(BIN)/python benchmarks/encoder_speed.py
+	$(BIN)/python benchmarks/encoder_quality.py
+	$(BIN)/python benchmarks/pair_and_sparse_speed.py
+	$(BIN)/python benchmarks/most_similar_pair.py
 	$(BIN)/python benchmarks/query_latency.py
 	$(BIN)/python benchmarks/small_commits.py
 	$(BIN)/python benchmarks/filtered_search.py

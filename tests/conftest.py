@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,17 @@ from search_engine.index.generations.generation import Generation
 from tests.index.documents import DIMENSION
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bfloat16_as_asked() -> Iterator[None]:
+    """Where the environment variable says so, "auto" finds no bfloat16 in the processor."""
+    with pytest.MonkeyPatch.context() as patch:
+        if os.environ.get("SEARCH_ENGINE_TEST_WITHOUT_BFLOAT16"):
+            from search_engine.encoders.backends import selection
+
+            patch.setattr(selection, "_cpu_has_bfloat16", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,8 @@ from search_engine.encoders.tokenizers.opening import InputTokenizer, open_token
 
 # So many texts are tokenized and sorted together: enough to sort well, few enough for memory.
 WINDOW = 16_384
+# A GPU is only busy with many tokens at once; chosen by arithmetic, not measured.
+GPU_TOKEN_BUDGET = 32_768
 
 
 class Inference:
@@ -123,7 +125,7 @@ class CheckpointInference:
     Args:
         model: name or folder of a checkpoint.
         task: what the checkpoint is loaded for.
-        token_budget: most tokens of a batch, padding included.
+        token_budget: most tokens of a batch on the processor, padding included.
         num_layers: of the transformer that are used, from the bottom; None is all.
         truncate_dim: instead of the checkpoint's own.
 
@@ -151,7 +153,8 @@ class CheckpointInference:
             num_layers=num_layers,
             truncate_dim=truncate_dim,
         )
-        self._token_budget = token_budget
+        on_cpu = device is None or device == "cpu"
+        self._token_budget = token_budget if on_cpu else GPU_TOKEN_BUDGET
         self._backend: BackendName = backend
         self._dtype: DtypeName = dtype
         self._device = device

@@ -15,7 +15,6 @@ from search_engine.index.analysis import AUTO, Analyzer
 from search_engine.index.dense.metric import prepare_vectors
 from search_engine.index.segments.encoded import EncodedDocument
 from search_engine.index.segments.reuse import StoredEncoding
-from search_engine.ingest.chunking import Chunker
 from search_engine.ingest.language import normalize_language
 from search_engine.ingest.text_format import format_text
 from search_engine.types import Chunk, Document, SparseVectors
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from search_engine.encoders.bi_encoder import BiEncoder
     from search_engine.encoders.cross_encoder import CrossEncoder
     from search_engine.encoders.sparse_encoder import SparseEncoder
+    from search_engine.ingest.chunking import Chunker
 
 # So many chunks are encoded together: enough to sort by length, few enough to be a few seconds.
 ENCODE_CHUNKS = 500
@@ -74,6 +74,8 @@ class Legs:
 
         An encoder that reads less than chunk, title and headings come to gets shorter chunks.
         """
+        from search_engine.ingest.chunking import Chunker
+
         encoder = self.dense or self.splade
         if encoder is None:
             return Chunker(config.chunking)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search_engine.config import Compute, Config
-from search_engine.document_writer import DocumentWriter, WriterCounts
 from search_engine.errors import ConfigError, IndexStoreError, SnapshotGoneError
 from search_engine.filters import parse_filter
 from search_engine.index.creation import create_index
@@ -21,12 +21,13 @@ from search_engine.index.generations.generation import Generation, check_encoder
 from search_engine.index.reader import HEARTBEAT_SECONDS, IndexReader
 from search_engine.index.snapshot import Snapshot
 from search_engine.index.store.stored import StoredDocument
-from search_engine.index.writer import IndexWriter
 from search_engine.legs import Legs, load_legs
 from search_engine.query_path import Asked, Clock, StageHits, make_results, retrieve
 from search_engine.query_syntax import parse_query
-from search_engine.rebuild import new_generation
 from search_engine.types import SearchResponse
+
+if TYPE_CHECKING:
+    from search_engine.document_writer import DocumentWriter, WriterCounts
 
 NO_RERANKER = (
     "Reranking is off: this index was made without a cross-encoder "
@@ -70,6 +71,8 @@ class SearchEngine:
         config = config or Config()
         compute = compute or Compute()
         legs = load_legs(config, compute)
+        from search_engine.rebuild import new_generation
+
         generation = new_generation(config, legs, generation_id=1)
         create_index(Path(folder), generation)
         return cls(IndexReader(Path(folder)), compute, legs=legs)
@@ -158,6 +161,10 @@ class SearchEngine:
         Raises:
             IndexReadOnlyError, IndexLockedError: see IndexWriter.
         """
+        # Imported here, since whoever only asks needs nothing of what reads and cuts documents.
+        from search_engine.document_writer import DocumentWriter
+        from search_engine.index.writer import IndexWriter
+
         snapshot, legs = self._newest()
         return DocumentWriter(
             IndexWriter(self._reader.folder, generation_id=snapshot.generation.generation_id),

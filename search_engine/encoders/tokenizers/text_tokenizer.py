@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from tokenizers import Encoding, Tokenizer
 
@@ -49,12 +50,17 @@ class TextTokenizer:
         self.unknown = 0
         self._unknown_id = find_unknown_id(self.whole, settings)
         self._side = "left" if settings.get("truncation_side") == "left" else "right"
-        self._cutting = Tokenizer.from_str(self.whole.to_str())
-        self._cutting.enable_truncation(self.max_tokens, direction=self._side)
         self._special = {
             id_ for id_, token in self.whole.get_added_tokens_decoder().items() if token.special
         }
         self._chat = open_chat_template(layout, self.whole, settings)
+
+    @cached_property
+    def _cutting(self) -> Tokenizer:
+        """The tokenizer with truncation, made when a text is looked at twice."""
+        cutting = Tokenizer.from_str(self.whole.to_str())
+        cutting.enable_truncation(self.max_tokens, direction=self._side)
+        return cutting
 
     def tokenize(
         self, texts: Sequence[str] | Sequence[tuple[str, str]], *, skipped: int = 0

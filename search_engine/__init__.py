@@ -5,6 +5,7 @@ Names are imported on first use, so that `import search_engine` loads neither to
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from search_engine.encoders.sparse_encoder import SparseEncoder
     from search_engine.search import SearchEngine
     from search_engine.types import Document, Result, SearchResponse
+
+# Nothing leaves the machine: ONNX Runtime, which a backend and a reader of files use, would report
+# its start over the network, and reads this before it is told anything else.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "BiEncoder",

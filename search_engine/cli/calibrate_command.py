@@ -12,7 +12,7 @@ def calibrate(index: IndexOption, offline: OfflineOption = False) -> None:
     """Quantize the models of an index to 8 bits, so that --dtype int8 can be used with them.
 
     What is quantized is fitted to texts of the index, and kept in the cache of this machine's
-    user. The index itself stays as it is: its vectors change when it is rebuilt.
+    user. The index stays as it is, with the vectors that it was built with.
     """
     from search_engine.calibration import calibrate_index
     from search_engine.cli.terminal import count_of

@@ -15,6 +15,7 @@ from torch import nn
 
 from search_engine.encoders.checkpoints.layout import Layout, TrunkTask
 from search_engine.encoders.checkpoints.module_specs import ROUTER, TRUNK, ModuleSpec
+from search_engine.encoders.checkpoints.weights import quiet_transformers
 from search_engine.encoders.modules.graph import Graph, load_graph
 from search_engine.encoders.tokenizers.chat_template import uses_chat_template
 from search_engine.encoders.tokenizers.opening import open_tokenizer
@@ -143,7 +144,8 @@ def _write_part(part: Part, folder: Path) -> None:
     if part.spec.type == ROUTER:
         _write_router(part, folder)
     elif part.layout is not None and part.spec.type == TRUNK:
-        module.model.save_pretrained(folder)
+        with quiet_transformers():
+            module.model.save_pretrained(folder)
         _save_tokenizer(part.layout, folder)
         _write_json(folder / "sentence_bert_config.json", _trunk_settings(part.layout))
     else:

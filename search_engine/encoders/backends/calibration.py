@@ -20,6 +20,7 @@ from search_engine.encoders.checkpoints.finding import find_checkpoint
 from search_engine.encoders.checkpoints.fingerprint import fingerprint_of
 from search_engine.encoders.checkpoints.layout import Layout, Task, read_layout
 from search_engine.encoders.checkpoints.module_specs import TRUNK, Input
+from search_engine.encoders.tokenizers.input_checks import check_texts
 from search_engine.encoders.tokenizers.opening import InputTokenizer, open_tokenizer
 from search_engine.errors import ConfigError
 
@@ -57,6 +58,7 @@ def calibrate_int8(
         ModelNotFoundError: no model of that name anywhere.
         CheckpointError: the checkpoint cannot be read, is no transformer, or cannot be converted.
     """
+    check_texts(texts)
     check_int8_installed()
     whole = read_layout(
         find_checkpoint(model, offline=offline),

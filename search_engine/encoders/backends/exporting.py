@@ -24,7 +24,7 @@ from search_engine.encoders.checkpoints.layout import Layout, Task, read_layout
 from search_engine.encoders.checkpoints.module_specs import TRUNK
 from search_engine.encoders.checkpoints.weights import load_pretrained
 from search_engine.encoders.tokenizers.opening import open_tokenizer
-from search_engine.errors import CheckpointError
+from search_engine.errors import CheckpointError, ConfigError
 
 
 class _BareTransformer(nn.Module):
@@ -45,7 +45,7 @@ class _BareTransformer(nn.Module):
 
 
 def export_checkpoint(
-    folder: Path,
+    folder: str | Path,
     *,
     backend: Literal["openvino", "onnx"],
     dtype: Literal["float32", "int8"] = "float32",
@@ -73,7 +73,12 @@ def export_checkpoint(
         CheckpointError: the checkpoint cannot be read or exported, has no transformer, or has
             several.
     """
+    if backend not in ("openvino", "onnx"):
+        raise ConfigError(f"a checkpoint is exported for openvino or onnx, not for {backend!r}.")
+    if dtype not in ("float32", "int8"):
+        raise ConfigError(f"a checkpoint is exported in float32 or int8, not in {dtype!r}.")
     check_installed(backend)
+    folder = Path(folder)
     layout = read_layout(folder, task=task)
     if layout.is_routed or layout.trunk.type != TRUNK:
         raise CheckpointError(

@@ -19,7 +19,8 @@ from search_engine.encoders.batching import Batch
 from search_engine.encoders.checkpoints.layout import Layout
 from search_engine.errors import ConfigError
 
-# On Windows it reports its use, without being asked.
+# On Windows it reports its use, without being asked; elsewhere a variable of the environment
+# that search_engine/__init__.py sets keeps it from that.
 onnxruntime.disable_telemetry_events()
 
 _ERRORS_ONLY = 3

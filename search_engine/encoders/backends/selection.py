@@ -113,7 +113,7 @@ def _open(
     if dtype == "int8":
         raise ConfigError(
             f"{layout.folder} has no 8-bit graph for OpenVINO yet. Make one, once, from texts like "
-            "those that it will read: `search-cli calibrate`, or calibrate_int8() of "
+            "those that it will read: `search-cli calibrate --index NAME`, or calibrate_int8() of "
             "search_engine.encoders.backends.calibration. The onnx backend needs no calibration."
         )
     from search_engine.encoders.backends.openvino_backend import open_openvino

@@ -34,6 +34,8 @@ def find_checkpoint(name: str, *, offline: bool = False) -> Path:
         ModelNotFoundError: nothing of that name; the message says where it was looked for.
         CheckpointError: the place exists but does not hold the model that it promises.
     """
+    if not name.strip():
+        raise ModelNotFoundError("no model is named; give a name or the folder of a checkpoint.")
     looked: list[str] = []
     folder = (
         _existing_folder(name, looked)
@@ -72,7 +74,8 @@ def _is_checkpoint(folder: Path) -> bool:
 def _existing_folder(name: str, looked: list[str]) -> Path | None:
     folder = Path(name).expanduser()
     if not folder.is_dir():
-        looked.append(f"the folder {folder.absolute()}: does not exist")
+        what = "is a file" if folder.exists() else "does not exist"
+        looked.append(f"the folder {folder.absolute()}: {what}")
         return None
     if not _is_checkpoint(folder):
         raise CheckpointError(

@@ -7,7 +7,7 @@ which the task adds its usual head (mean pooling for dense vectors).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast, get_args
@@ -34,6 +34,10 @@ TrunkTask: TypeAlias = Literal[
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 # Modules that read texts, so that one of them has to come first.
 INPUT_MODULES = (TRUNK, "StaticEmbedding", "SparseStaticEmbedding", "WordEmbeddings", "BoW")
+
+# Modules that make a vector, or a sparse vector, of a text.
+VECTOR_MODULES = ("Pooling", "StaticEmbedding", "BoW")
+SPARSE_MODULES = ("SpladePooling", "SparseStaticEmbedding", "SparseAutoEncoder")
 
 # What a bare transformers checkpoint is taken to go on with.
 _DEFAULT_HEADS: dict[Task, tuple[str, ...]] = {
@@ -147,11 +151,7 @@ class Layout:
                 does not read texts.
         """
         modules = _expand(self.tree, kind)
-        if modules[0].type not in INPUT_MODULES and "." not in modules[0].type:
-            raise CheckpointError(
-                f"{self.folder / 'modules.json'}: the first module must read texts, which "
-                f"{modules[0].type!r} does not; those that do are {', '.join(INPUT_MODULES)}."
-            )
+        _check_modules(self, [module.type for module in modules])
         return replace(self, modules=modules, trunk_config=_read_trunk_config(modules[0]))
 
     def every_way(self) -> Iterator[Layout]:
@@ -227,6 +227,32 @@ def _bare_modules(folder: Path, task: Task) -> tuple[ModuleSpec, ...]:
     if task == "score" and str(architectures[0]).endswith("ForCausalLM"):
         heads = [ModuleSpec("LogitScore", folder / "1_LogitScore", {})]
     return (trunk, *heads)
+
+
+def _check_modules(layout: Layout, types: Sequence[str]) -> None:
+    """See that the first module reads texts, and that what the task asks for comes out.
+
+    What a third party's module does is not known, so that with one among them only the rest of
+    the modules is looked at.
+    """
+    path = layout.folder / "modules.json"
+    if types[0] not in INPUT_MODULES and "." not in types[0]:
+        raise CheckpointError(
+            f"{path}: the first module must read texts, which {types[0]!r} does not; those that "
+            f"do are {', '.join(INPUT_MODULES)}."
+        )
+    if any("." in type_ for type_ in types):
+        return
+    if layout.task == "sparse" and not set(SPARSE_MODULES) & set(types):
+        raise CheckpointError(
+            f"{path}: this is no sparse encoder, since none of its modules ({', '.join(types)}) "
+            f"is {' or '.join(SPARSE_MODULES)}; open it with BiEncoder."
+        )
+    if layout.task == "embedding" and not {*VECTOR_MODULES, *SPARSE_MODULES} & set(types):
+        raise CheckpointError(
+            f"{path}: none of the modules ({', '.join(types)}) makes one vector of a text; add "
+            f"one of {', '.join(VECTOR_MODULES)}."
+        )
 
 
 def _expand(tree: tuple[ModuleSpec, ...], kind: Input) -> tuple[ModuleSpec, ...]:

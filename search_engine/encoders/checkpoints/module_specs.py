@@ -31,6 +31,10 @@ _CONFIGS = {
     "LSTM": ("lstm_config.json", "config.json"),
     "WordEmbeddings": ("wordembedding_config.json", "config.json"),
 }
+# Modules that cannot be made without their settings.
+_CONFIGURED = frozenset({"Pooling", "Dense", "LayerNorm", "WeightedLayerPooling", "WordEmbeddings",
+                         "WordWeights", "BoW", "CNN", "LSTM", "SparseAutoEncoder",
+                         "LogitScore", ROUTER})  # fmt: skip
 # Older names of the routes for queries and documents.
 _ALIASES = {
     "query": ("query", "text"),
@@ -140,6 +144,11 @@ def _read_spec(dotted: str, folder: Path, *, root: Path, named_in: Path) -> Modu
         if found is not None:
             config = found
             break
+    if not config and name in _CONFIGURED:
+        raise CheckpointError(
+            f"{folder} lacks the {name}'s {_CONFIGS.get(name, ('config.json',))[0]}. Is the "
+            "download complete?"
+        )
     if name != ROUTER:
         return ModuleSpec(name, folder, config)
     routes = _read_routes(folder, config, root=root)

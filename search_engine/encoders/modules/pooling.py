@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from search_engine.encoders.modules.module import Features
-from search_engine.errors import CheckpointError
+from search_engine.errors import CheckpointError, ConfigError
 
 POOLING_MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 # How older checkpoints write the modes, in the order in which several are concatenated.
@@ -31,8 +31,12 @@ class Pooling(nn.Module):
     A text without any token becomes zeros; Sentence Transformers gives it minus infinity by "max".
     """
 
-    def __init__(self, width: int, modes: tuple[str, ...], *, include_prompt: bool) -> None:
+    def __init__(self, width: int, modes: tuple[str, ...], *, include_prompt: bool = True) -> None:
         super().__init__()
+        if unknown := [mode for mode in modes if mode not in POOLING_MODES]:
+            raise ConfigError(
+                f"unknown pooling mode {unknown[0]!r}; known are {', '.join(POOLING_MODES)}."
+            )
         self.width = width * len(modes)
         self._token_width = width
         self.modes = modes
@@ -49,6 +53,12 @@ class Pooling(nn.Module):
             raise CheckpointError(
                 f"{folder / 'config.json'}: unknown pooling mode {unknown[0]!r}; known are "
                 f"{', '.join(POOLING_MODES)}."
+            )
+        expected = config.get("embedding_dimension", config.get("word_embedding_dimension"))
+        if expected is not None and expected != width:
+            raise CheckpointError(
+                f"{folder / 'config.json'}: the pooling is for vectors of {expected} numbers, and "
+                f"those of the tokens have {width}; they are not of one model."
             )
         return cls(width, modes, include_prompt=bool(config.get("include_prompt", True)))
 

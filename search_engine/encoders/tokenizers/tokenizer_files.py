@@ -32,6 +32,9 @@ _OFFSET_POSITIONS = frozenset(
         "data2vec-text",
     }
 )
+# What a tokenizer.json can be made of.
+_VOCABULARIES = ("vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model",
+                 "tokenizer.model", "vocab.model")  # fmt: skip
 
 
 def read_tokenizer_settings(layout: Layout) -> Mapping[str, Any]:
@@ -136,6 +139,12 @@ def _convert_slow(layout: Layout) -> str:
     from transformers import AutoTokenizer
 
     folder = layout.trunk.folder
+    if not any((folder / name).is_file() for name in _VOCABULARIES):
+        # transformers would make one that knows no word.
+        raise CheckpointError(
+            f"{folder} has no tokenizer: neither tokenizer.json nor {', '.join(_VOCABULARIES)} is "
+            "there. Is the download complete?"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False

@@ -8,8 +8,8 @@ sentence-transformers runs at its defaults. Each run is a process of its own, th
 and the figure is the median over the rounds. Loading, exporting and compiling come before the
 clock starts; int8 is calibrated on 300 abstracts and functions that are not among those timed.
 
-The share of the peak is that of the fastest matrix product of the model's own shapes that torch
-(float32, bfloat16) or OpenVINO (int8) reaches on this machine, measured in the same run.
+The share of the peak is that of the fastest matrix product of the model's own shapes that torch or
+OpenVINO reaches in that dtype on this machine, measured in the same run.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def main() -> int:
         peaks = measure_peaks()
         tokens = {name: count_tokens(read_texts(name, arguments.data)) for name in COUNTS}
         print(format_speeds(runs, tokens, peaks), end="\n\n")
-        print(format_losses(arguments.sides, Path(folder)), end="\n\n")
+        if REFERENCE in arguments.sides:
+            print(format_losses(arguments.sides, Path(folder)), end="\n\n")
         print(format_queries(runs), end="\n\n")
     print(
         "GEMM peak, GFLOP/s (int8: GOP/s): " + ", ".join(f"{k} {v:.0f}" for k, v in peaks.items())

@@ -132,7 +132,7 @@ def open_sparse_encoder(side: str, folder: Path, device: str) -> Callable[[list[
 
         model = Reference(source, device=device)
         model.half()
-        return lambda texts: model.encode_document(texts, batch_size=32)
+        return lambda texts: model.encode_document(texts, batch_size=BATCH)
     from search_engine import SparseEncoder
 
     return SparseEncoder(source, backend="torch", dtype=side, device=device).encode_document

@@ -142,7 +142,7 @@ def quantize_embeddings(
     Raises:
         ValueError: an unknown precision, embeddings that are codes already, ranges of another
             shape, or bounds that would have to be taken from fewer than 100 embeddings (where
-            Sentence Transformers only warns).
+            Sentence Transformers only warns) and not from `calibration_embeddings`.
     """
     if not np.issubdtype(embeddings.dtype, np.floating):
         raise ValueError(

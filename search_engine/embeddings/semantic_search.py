@@ -55,6 +55,8 @@ def semantic_search(
     """
     require_positive(top_k, "top_k")
     queries = np.atleast_2d(queries)
+    if isinstance(corpus, np.ndarray):
+        top_k = min(top_k, max(1, len(corpus)))
     step = rows_at_once(top_k)
     found = [
         TopK(len(queries[start : start + step]), top_k) for start in range(0, len(queries), step)

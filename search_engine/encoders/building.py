@@ -13,6 +13,7 @@ from search_engine.encoders.checkpoints.layout import (
     DEFAULT_SIMILARITY,
     INPUT_MODULES,
     MODEL_TYPES,
+    SIMILARITIES,
     Layout,
     Similarity,
     Task,
@@ -58,6 +59,16 @@ def build_checkpoint(
     """
     if not modules:
         raise ConfigError("a checkpoint needs at least one module; give what reads the text first.")
+    if task not in MODEL_TYPES:
+        raise ConfigError(f"task is {task!r}, and not one of {', '.join(MODEL_TYPES)}.")
+    if similarity is not None and similarity not in SIMILARITIES:
+        raise ConfigError(
+            f"similarity is {similarity!r}, and not one of {', '.join(SIMILARITIES)}."
+        )
+    if default_prompt_name is not None and default_prompt_name not in (prompts or {}):
+        raise ConfigError(f"default_prompt_name is {default_prompt_name!r}, and no prompt is.")
+    if max_tokens is not None and max_tokens < 1:
+        raise ConfigError(f"max_tokens is {max_tokens}, and must be at least 1.")
     names = [each if isinstance(each, str) else _registered_name(each) for each in modules]
     if not isinstance(modules[0], str) and names[0] not in INPUT_MODULES and "." not in names[0]:
         raise ConfigError(

@@ -14,7 +14,7 @@ from search_engine.encoders.inference import CheckpointInference
 from search_engine.encoders.prompts import Prompts
 from search_engine.encoders.tokenizers.input_checks import check_pairs, check_texts
 from search_engine.encoders.tokenizers.pairs import PromptedPair
-from search_engine.errors import CheckpointError
+from search_engine.errors import CheckpointError, ConfigError
 
 # Measured on two cores: fastest for 15 and for 240 tokens a text, with both backends.
 TOKEN_BUDGET = 2048
@@ -166,6 +166,10 @@ class CrossEncoder:
             ConfigError: these are not texts, or there is no prompt of that name.
         """
         check_texts(texts)
+        if top_k is not None and top_k < 1:
+            raise ConfigError(
+                f"top_k is {top_k}, and must be at least 1; leave it out for no limit."
+            )
         pairs = [(query, text) for text in texts]
         scores = self.predict(pairs, prompt_name=prompt_name, prompt=prompt)
         best = np.argsort(-scores, kind="stable")[:top_k]

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from search_engine.encoders.backends.export_cache import graph_fingerprint
+from search_engine.encoders.backends.export_cache import graph_fingerprint, graph_layout
 from search_engine.encoders.backends.selection import Backend, BackendName, DtypeName, open_backend
 from search_engine.encoders.batching import Batch, TokenizedText, pad_batch, plan_batches
 from search_engine.encoders.checkpoints.finding import find_checkpoint
@@ -18,6 +18,7 @@ from search_engine.encoders.checkpoints.fingerprint import fingerprint_of
 from search_engine.encoders.checkpoints.layout import Layout, Output, Task, read_layout
 from search_engine.encoders.checkpoints.module_specs import TRUNK, Input
 from search_engine.encoders.tokenizers.opening import InputTokenizer, open_tokenizer
+from search_engine.encoders.tokenizers.pairs import PromptedPair
 
 # So many texts are tokenized and sorted together: enough to sort well, few enough for memory.
 WINDOW = 16_384
@@ -87,9 +88,12 @@ class Inference:
         skipped = self.tokenizer.count_prompt(prompt) if skips else 0
 
         def tokenize(start: int) -> list[TokenizedText]:
-            window = texts[start : start + WINDOW]
+            window: Sequence[str | tuple[str, str]] = texts[start : start + WINDOW]
             if prompt:
-                window = [f"{prompt}{text}" for text in window]
+                window = [
+                    PromptedPair(*text, prompt=prompt) if isinstance(text, tuple) else prompt + text
+                    for text in window
+                ]
             return self.tokenizer.tokenize(window, skipped=skipped)
 
         if len(texts) <= WINDOW:
@@ -163,6 +167,9 @@ class CheckpointInference:
         self._opening = threading.RLock()
         self.tokenizer = self._tokenizer(self.layout)
         self.fingerprint = fingerprint_of(self.layout, max_tokens=self.tokenizer.max_tokens)
+        self._graphs = fingerprint_of(
+            graph_layout(self.layout), max_tokens=self.tokenizer.max_tokens
+        )
         for kind in ("query", "document") if self.layout.is_routed else (None,):
             if not self.layout.is_routed or self.layout.along(kind).trunk.type != TRUNK:
                 self.opened(kind)
@@ -196,7 +203,7 @@ class CheckpointInference:
                 read.
         """
         layout = replace(self.layout.along(kind), output=output)
-        fingerprint = graph_fingerprint(layout, checkpoint=self.fingerprint)
+        fingerprint = graph_fingerprint(layout, checkpoint=self._graphs)
         with self._opening:
             if fingerprint not in self._opened:
                 self._opened[fingerprint] = Inference(

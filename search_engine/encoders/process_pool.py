@@ -73,8 +73,8 @@ class EncoderPool:
         prompts: Mapping[str, str] | None = None,
         default_prompt_name: str | None = None,
     ) -> None:
-        if isinstance(devices, str) or not devices:
-            raise ConfigError(f"devices is {devices!r}, and must be a list of one or more.")
+        if isinstance(devices, str) or not devices or not all(devices):
+            raise ConfigError(f"devices is {devices!r}, and must be a list of one or more names.")
         self._turn = threading.Lock()
         self._workers: list[_Worker] = []
         try:

@@ -15,6 +15,7 @@ from search_engine.encoders.checkpoints.fingerprint import fingerprint_of
 from search_engine.encoders.checkpoints.layout import Layout, Similarity
 from search_engine.encoders.checkpoints.module_specs import Input
 from search_engine.encoders.inference import CheckpointInference
+from search_engine.encoders.prompts import Prompts
 from search_engine.encoders.sparse_vectors import (
     Sparsity,
     compare_all,
@@ -91,6 +92,9 @@ class SparseEncoder:
         )
         self._layout = self._inference.layout
         _check_last_modules(self._layout)
+        self._prompts = Prompts(
+            model, self._layout.prompts, default_name=self._layout.default_prompt_name
+        )
         self.name = model
         self.size = self._inference.first.backend.width
         self.max_tokens = self._inference.tokenizer.max_tokens
@@ -130,7 +134,7 @@ class SparseEncoder:
             ConfigError: the checkpoint has no prompt of that name, or max_active_dims is less
                 than 1.
         """
-        before = prompt if prompt is not None else self._prompt_named(prompt_name)
+        before = self._prompts.resolve(None, name=prompt_name, prompt=prompt)
         return self._encode(texts, None, before, max_active_dims=max_active_dims, on_batch=on_batch)
 
     def encode_query(
@@ -255,17 +259,6 @@ class SparseEncoder:
             if on_batch is not None:
                 on_batch(len(batch.positions))
         return stack_rows(rows, inference.backend.width)
-
-    def _prompt_named(self, name: str | None) -> str:
-        name = self._layout.default_prompt_name if name is None else name
-        if name is None:
-            return ""
-        if name not in self._layout.prompts:
-            raise ConfigError(
-                f"the checkpoint {self.name} has no prompt named {name!r}; it has "
-                f"{', '.join(sorted(self._layout.prompts))}."
-            )
-        return self._layout.prompts[name]
 
 
 def _check_positive(name: str, value: int | None) -> None:

@@ -81,6 +81,10 @@ def write_modules(folder: Path, *types: str) -> None:
             {"idx": position, "name": str(position), "path": f"{position}_{type_}", "type": dotted}
         )
     write_json(folder / "modules.json", entries)
+    if "Pooling" in types:
+        pooling = folder / f"{types.index('Pooling') + 1}_Pooling"
+        pooling.mkdir(exist_ok=True)
+        write_json(pooling / "config.json", {"pooling_mode": "mean"})
 
 
 @pytest.mark.parametrize("type_", ["Reshape", "custom_st.Reshape"])
@@ -117,7 +121,6 @@ def test_a_malformed_modules_json(copy: Path, content: str, message: str) -> Non
 
 def test_an_unknown_pooling_mode_is_named(copy: Path) -> None:
     write_modules(copy, "Pooling")
-    (copy / "1_Pooling").mkdir()
     write_json(copy / "1_Pooling" / "config.json", {"pooling_mode": "median"})
     with pytest.raises(CheckpointError, match="'median'"):
         open_torch(copy)
@@ -125,6 +128,10 @@ def test_an_unknown_pooling_mode_is_named(copy: Path) -> None:
 
 def test_a_dense_config_without_a_size(copy: Path) -> None:
     write_modules(copy, "Pooling", "Dense")
+    with pytest.raises(CheckpointError, match=r"2_Dense lacks the Dense's config\.json"):
+        open_torch(copy)
+    (copy / "2_Dense").mkdir()
+    write_json(copy / "2_Dense" / "config.json", {"in_features": 16})
     with pytest.raises(CheckpointError, match="out_features"):
         open_torch(copy)
 

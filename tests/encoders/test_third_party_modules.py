@@ -74,6 +74,8 @@ def folder(bert: Path, tmp_path: Path) -> Path:
             for position, (path, type_) in enumerate(zip(paths, types, strict=True))
         ],
     )
+    (copy / "1_Pooling").mkdir()
+    write_json(copy / "1_Pooling" / "config.json", {"pooling_mode": "mean"})
     (copy / "2_Scaling").mkdir()
     write_json(copy / "2_Scaling" / "config.json", {"factor": 3.0})
     return copy

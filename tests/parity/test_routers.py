@@ -148,7 +148,10 @@ def test_each_route_is_opened_when_it_is_taken(two_trunks: Path) -> None:
         ({"structure": {}}, "at least one route"),
         ({"structure": {"query": []}}, "at least one route, and a module in each"),
         ({"structure": {"query": ["missing"]}}, "'structure' must list"),
-        ({"types": {"../out": "sentence_transformers.models.Dense"}}, "'structure' must list"),
+        ({"types": {"../out": "sentence_transformers.models.Dense"}}, "leads out of the folder"),
+        ({"types": {".": "sentence_transformers.models.Dense"}}, "leads out of the folder"),
+        ({"types": {"x": "sentence_transformers.models.Router"}}, "within a Router"),
+        ({"structure": {"/tmp/out": ["x"]}}, "leads out of the folder"),
         (
             {
                 "types": {"../../../out": "sentence_transformers.models.Dense"},
@@ -162,6 +165,9 @@ def test_each_route_is_opened_when_it_is_taken(two_trunks: Path) -> None:
         ),
         ({"parameters": {"route_mappings": {"(None, None)": "missing"}}}, "'missing'"),
         ({"parameters": {"default_route": "missing"}}, "'missing'"),
+        ({"parameters": {"default_route": ["query"]}}, "no route"),
+        ({"parameters": {"route_mappings": {"(None, None)": ["query"]}}}, "no route"),
+        ({"parameters": {"route_mappings": {"[1]": "query"}}}, "route_mappings"),
     ],
 )
 def test_a_broken_router(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from search_engine.encoders.backends.export_cache import (
     graph_fingerprint,
     graph_folder,
+    graph_layout,
     read_graph,
     write_graph,
 )
@@ -35,7 +36,6 @@ def calibrate_int8(
     task: Task = "embedding",
     offline: bool = False,
     num_layers: int | None = None,
-    truncate_dim: int | None = None,
 ) -> Path:
     """Quantize a model to 8 bits for OpenVINO and keep the graph for `dtype="int8"`.
 
@@ -48,7 +48,7 @@ def calibrate_int8(
             from all over.
         task: what the model will be loaded for.
         offline: never ask the network for the model.
-        num_layers, truncate_dim: what the encoder will be opened with.
+        num_layers: what the encoder will be opened with.
 
     Returns:
         the folder of the quantized graph; of the last one, if there are several.
@@ -64,9 +64,8 @@ def calibrate_int8(
         find_checkpoint(model, offline=offline),
         task=task,
         num_layers=num_layers,
-        truncate_dim=truncate_dim,
     )
-    fingerprint = fingerprint_of(whole, max_tokens=open_tokenizer(whole).max_tokens)
+    fingerprint = fingerprint_of(graph_layout(whole), max_tokens=open_tokenizer(whole).max_tokens)
     kinds: tuple[Input, ...] = ("query", "document") if whole.is_routed else (None,)
     layouts = [whole.along(kind) for kind in kinds]
     folders = [
@@ -105,7 +104,7 @@ def calibration_inputs(
     if prompt:
         chosen = [f"{prompt}{text}" for text in chosen]
     skipped = tokenizer.count_prompt(prompt) if prompt and layout.excludes_prompt else 0
-    tokenized = tokenizer.tokenize(chosen, skipped=skipped)  # type: ignore[arg-type]
+    tokenized = tokenizer.tokenize(chosen, skipped=skipped)
     return [
         dict(
             pad_batch(

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from logging import getLogger
 from pathlib import Path
@@ -33,6 +34,11 @@ def graph_folder(fingerprint: str, *, backend: str, variant: str = "") -> Path:
     return cache_folder(backend) / (f"{name}-{variant}" if variant else name)
 
 
+def graph_layout(layout: Layout) -> Layout:
+    """The layout without what is done to a graph's outputs, which so share the graph."""
+    return replace(layout, truncate_dim=None, max_active_dims=None)
+
+
 def graph_fingerprint(layout: Layout, *, checkpoint: str) -> str:
     """The key of the graph that runs the modules of a layout.
 
@@ -40,7 +46,7 @@ def graph_fingerprint(layout: Layout, *, checkpoint: str) -> str:
     routes of a Router or of token vectors.
 
     Args:
-        checkpoint: its fingerprint.
+        checkpoint: its fingerprint, as `graph_layout` has it.
     """
     if not layout.is_routed and layout.output == "vector":
         return checkpoint

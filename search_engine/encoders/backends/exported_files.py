@@ -25,7 +25,8 @@ _ONNX_OTHER_INT8 = ("model_quantized.onnx", "model_int8.onnx", "model_uint8.onnx
 def lacks_weights(layout: Layout) -> bool:
     """Whether the transformer has no weights that torch can read."""
     return layout.trunk.type == TRUNK and not any(
-        path.parent == layout.trunk.folder for path in weight_files(layout.trunk)
+        path.suffix == ".safetensors" or path.name.startswith("pytorch_model")
+        for path in weight_files(layout.trunk)
     )
 
 

@@ -75,6 +75,27 @@ def convert_module(module: Any, names: Sequence[str], *, source: Path) -> Any:
     return model
 
 
+def _most_sensitive(model: Any) -> list[str]:
+    """The product that loses most by quantization: of the first layer, the one that narrows.
+
+    Its input, behind the activation, has a few values far larger than the rest. With
+    all-MiniLM-L6-v2 it alone makes for half of what the cosines lose (1 - cosine on CoSQA 0.0025
+    with it quantized, 0.0014 without), and takes an eighteenth of the multiplications.
+    """
+    for operation in model.get_ordered_ops():
+        if operation.get_type_name() != "MatMul":
+            continue
+        weights = operation.input_value(1).get_partial_shape()
+        if weights.rank.get_length() != 2 or weights.is_dynamic:
+            continue
+        rows, columns = weights.to_shape()
+        transposed = operation.get_attributes().get("transpose_b", False)
+        inner, outer = (columns, rows) if transposed else (rows, columns)
+        if inner > outer:
+            return [operation.get_friendly_name()]
+    return []
+
+
 def quantize_openvino(model: Any, inputs: Sequence[Sequence[NDArray[np.int64]]]) -> Any:
     """The model with 8-bit weights and activations, by NNCF's post-training quantization.
 
@@ -93,6 +114,7 @@ def quantize_openvino(model: Any, inputs: Sequence[Sequence[NDArray[np.int64]]])
             nncf.Dataset([list(arrays) for arrays in inputs]),
             model_type=nncf.ModelType.TRANSFORMER,
             preset=nncf.QuantizationPreset.MIXED,
+            ignored_scope=nncf.IgnoredScope(names=_most_sensitive(model)),
             subset_size=len(inputs),
         )
 

@@ -93,6 +93,9 @@ def _open(
     from search_engine.encoders.backends.exported_files import find_exported, lacks_weights
 
     precision = _fast_dtype() if dtype == "int8" else dtype
+    if name == "openvino" and layout.output == "tokens":
+        # Only the graph of whole texts is calibrated.
+        dtype = precision
     if name == "openvino" and dtype == "int8":
         from search_engine.encoders.backends.openvino_backend import open_calibrated
 
@@ -230,7 +233,7 @@ def _resolve_dtype(layout: Layout, name: str, *, dtype: DtypeName, device: str) 
         return _fast_dtype()
     import torch
 
-    fast = device.startswith("cuda") and torch.cuda.is_bf16_supported()
+    fast = device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bfloat16" if fast else "float32"
 
 

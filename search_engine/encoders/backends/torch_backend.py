@@ -13,7 +13,7 @@ from search_engine.encoders.backends.tracing import probe_batch
 from search_engine.encoders.batching import Batch
 from search_engine.encoders.checkpoints.layout import Layout
 from search_engine.encoders.modules.graph import Graph, load_graph
-from search_engine.errors import ConfigError
+from search_engine.errors import CheckpointError, ConfigError
 
 _DTYPES = {
     "float32": torch.float32,
@@ -45,7 +45,10 @@ class GraphBackend:
     @cached_property
     def width(self) -> int:
         """Numbers in one output, the last dimension."""
-        return int(self.run_one(probe_batch(self.graph.input_names)).shape[-1])
+        try:
+            return int(self.run_one(probe_batch(self.graph.input_names)).shape[-1])
+        except (IndexError, NotImplementedError, RuntimeError, TypeError) as error:
+            raise CheckpointError(f"the modules do not fit together: {error}") from error
 
     def run(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
         """The output of each batch, float32 [b, ..., width], in order."""

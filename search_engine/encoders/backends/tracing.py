@@ -31,10 +31,17 @@ def example_inputs(names: Sequence[str]) -> dict[str, NDArray[np.int64]]:
 
 def probe_batch(names: Sequence[str]) -> Batch:
     """One token, to see what shape comes out."""
-    inputs = {name: np.ones((1, 1), np.int64) for name in names}
+    inputs = {name: np.full((1, 1), name != "input_ids", np.int64) for name in names}
     if "token_type_ids" in inputs:
         inputs["token_type_ids"][:] = 0
     return Batch(np.zeros(1, np.intp), inputs)
+
+
+def _depends_on_length(config: Any) -> bool:
+    """Whether positions are rotated otherwise in a longer text."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    kinds = [rope, *(each for each in rope.values() if isinstance(each, dict))]
+    return any(each.get("rope_type") in ("dynamic", "longrope") for each in kinds)
 
 
 def check_against_torch(
@@ -49,6 +56,9 @@ def check_against_torch(
     """
     import torch
 
+    configs = [part.config for part in module.modules() if hasattr(part, "config")]
+    if any(_depends_on_length(config) for config in configs):
+        raise ExportError("its rotations depend on the length of the text, which a trace fixes")
     inputs = {
         name: np.ascontiguousarray(np.concatenate([array, array[:1]])[:, :7])
         for name, array in example.items()

@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from search_engine.encoders.checkpoints.finding import sha256_of
+from search_engine.encoders.checkpoints.json_files import read_json, read_setting
 from search_engine.encoders.checkpoints.layout import Layout
 from search_engine.encoders.checkpoints.module_specs import ModuleSpec
 from search_engine.encoders.checkpoints.token_weights import token_weights_file
 
-# Where weights are looked for, one kind after the other: safetensors, pickles of tensors, and
-# exported transformers, which are enough by themselves to run one.
-_WEIGHTS = (
-    ("model*.safetensors",),
-    ("pytorch_model*.bin",),
-    ("onnx/*.onnx*",),
-    ("openvino/*.xml", "openvino/*.bin"),
+# Exported transformers, which are enough by themselves to run one.
+_EXPORTED = (
+    ("onnx/*.onnx*", "*.onnx*"),
+    ("openvino/*.xml", "openvino/*.bin", "openvino_model*.xml", "openvino_model*.bin"),
 )
 # What decides how a text becomes token ids.
 _TOKENIZERS = (
@@ -31,9 +29,12 @@ _TOKENIZERS = (
     "phrasetokenizer_config.json",
     "chat_template.jinja",
     "chat_template.json",
+    "additional_chat_templates/default.jinja",
 )
 # Of these a tokenizer.json is made where there is none.
-_SENTENCEPIECE = ("spiece.model", "spm.model", "sentencepiece.bpe.model", "tokenizer.model")
+_SENTENCEPIECE = ("spiece.model", "spm.model", "sentencepiece.bpe.model", "tokenizer.model",
+                  "vocab.json", "bpe.codes", "added_tokens.json",
+                  "special_tokens_map.json")  # fmt: skip
 # Keys of config.json that say who wrote it, not what it computes.
 _NOTES = frozenset({"_name_or_path", "transformers_version", "architectures", "dtype",
                     "torch_dtype", "use_cache", "gradient_checkpointing"})  # fmt: skip
@@ -72,11 +73,23 @@ def fingerprint_of(layout: Layout, *, max_tokens: int) -> str:
 def weight_files(module: ModuleSpec) -> list[Path]:
     """The files that a module's weights are read from.
 
-    They are safetensors, else pickles of tensors, else what the transformer was exported to.
+    They are safetensors, else pickles of tensors, each whole or in shards, else what the
+    transformer was exported to.
     """
     if module.type == "SparseStaticEmbedding":
         return [token_weights_file(module.folder, module.config)]
-    for patterns in _WEIGHTS:
+    if "." in module.type:
+        # What a third party's module reads is not known.
+        return sorted(path for path in module.folder.rglob("*") if path.is_file())
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (path := module.folder / name).is_file():
+            return [path]
+        index = module.folder / f"{name}.index.json"
+        if (settings := read_json(index, kind=dict)) is not None:
+            shards = read_setting(settings, "weight_map", path=index, kind=dict) or {}
+            named = {module.folder / str(shard) for shard in shards.values()}
+            return [index, *sorted(path for path in named if path.is_file())]
+    for patterns in _EXPORTED:
         if found := sorted(path for each in patterns for path in module.folder.glob(each)):
             return found
     return []

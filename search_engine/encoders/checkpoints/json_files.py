@@ -30,7 +30,7 @@ def read_json(path: Path, *, kind: type[_Kind]) -> _Kind | None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path} cannot be read as JSON: {error}. Download or save the model again."
         ) from error

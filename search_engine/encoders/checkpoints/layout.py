@@ -193,7 +193,12 @@ def read_layout(
     prompts = read_setting(settings, "prompts", path=path, kind=dict) or {}
     for name in prompts:
         read_setting(prompts, name, path=path, kind=str)
-    similarity = settings.get("similarity_fn_name")
+    similarity = settings.get("similarity_fn_name") or DEFAULT_SIMILARITY[task]
+    if similarity not in SIMILARITIES:
+        raise CheckpointError(
+            f"{path}: 'similarity_fn_name' is {similarity!r}, and not one of "
+            f"{', '.join(SIMILARITIES)}."
+        )
     layout = Layout(
         folder=folder,
         task=task,
@@ -203,15 +208,20 @@ def read_layout(
         prompts={"query": "", "document": ""}
         | {name: prompt or "" for name, prompt in prompts.items()},
         default_prompt_name=read_setting(settings, "default_prompt_name", path=path, kind=str),
-        similarity=cast(
-            Similarity, similarity if similarity in SIMILARITIES else DEFAULT_SIMILARITY[task]
-        ),
-        truncate_dim=truncate_dim or read_setting(settings, "truncate_dim", path=path, kind=int),
-        max_active_dims=read_setting(settings, "max_active_dims", path=path, kind=int),
+        similarity=cast(Similarity, similarity),
+        truncate_dim=truncate_dim or _read_limit(settings, "truncate_dim", path=path),
+        max_active_dims=_read_limit(settings, "max_active_dims", path=path),
         activation=settings.get("activation_fn"),
         num_layers=num_layers,
     ).along(None)
     return replace(layout, activation=layout.activation or _older_activation(layout))
+
+
+def _read_limit(settings: Mapping[str, Any], key: str, *, path: Path) -> int | None:
+    limit = read_setting(settings, key, path=path, kind=int)
+    if limit is not None and limit < 1:
+        raise CheckpointError(f"{path}: {key!r} is {limit}, and must be at least 1; correct it.")
+    return limit
 
 
 def _bare_modules(folder: Path, task: Task) -> tuple[ModuleSpec, ...]:
@@ -277,6 +287,14 @@ def _read_trunk_config(trunk: ModuleSpec) -> Mapping[str, Any]:
     if config is None:
         raise CheckpointError(
             f"{trunk.folder}: config.json of the transformer is missing. Is the download complete?"
+        )
+    path = trunk.folder / "config.json"
+    read_setting(config, "model_type", path=path, kind=str)
+    read_setting(config, "type_vocab_size", path=path, kind=int)
+    if "transformers_weights" in config:
+        raise CheckpointError(
+            f"{path} names a file of its own for the weights, which is not supported; name that "
+            "file model.safetensors and remove 'transformers_weights'."
         )
     return config
 

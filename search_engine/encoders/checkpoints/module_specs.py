@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,9 +129,9 @@ def read_trunk_settings(folder: Path) -> Mapping[str, Any]:
 
 
 def _read_spec(dotted: str, folder: Path, *, root: Path, named_in: Path) -> ModuleSpec:
-    if not folder.resolve().is_relative_to(root.resolve()):
+    if "\0" in str(folder) or not folder.resolve().is_relative_to(root.resolve()):
         raise CheckpointError(
-            f"{named_in}: path {str(folder.relative_to(root))!r} leads out of the folder."
+            f"{named_in}: path {os.path.relpath(folder, root)!r} leads out of the folder."
         )
     name = dotted
     if dotted.startswith("sentence_transformers."):
@@ -161,6 +162,12 @@ def _read_routes(
     path = folder / "router_config.json"
     types = read_setting(config, "types", path=path, kind=dict) or {}
     structure = read_setting(config, "structure", path=path, kind=dict) or {}
+    # A module is saved into a folder of its route's name.
+    for name in (*types, *structure):
+        if not name or "\0" in name or Path(name).name != name or "\\" in name:
+            raise CheckpointError(f"{path}: {name!r} leads out of the folder, or is no name.")
+    if any(str(type_).rpartition(".")[2] in (ROUTER, "Asym") for type_ in types.values()):
+        raise CheckpointError(f"{path}: a Router within a Router is not supported.")
     try:
         # Routes may share a module, which is then one.
         specs = {
@@ -191,7 +198,7 @@ def _read_mappings(
             f"{path}: a key of 'route_mappings' is no pair such as \"('query', 'text')\": {error}."
         ) from error
     for name in (*mappings.values(), parameters.get("default_route")):
-        if name is not None and name not in routes:
+        if name is not None and not (isinstance(name, str) and name in routes):
             raise CheckpointError(
                 f"{path}: there is no route {name!r}; it has {', '.join(routes)}."
             )

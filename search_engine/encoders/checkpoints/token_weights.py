@@ -51,12 +51,15 @@ def read_token_weights(folder: Path, config: Mapping[str, Any]) -> NDArray[np.fl
         CheckpointError: the weights are missing or cannot be read.
     """
     path = token_weights_file(folder, config)
-    if path.suffix == ".json":
-        return _read_idf(path, folder / "tokenizer.json")
     try:
-        weights = _read_tensor(path)
+        is_idf = path.suffix == ".json"
+        weights = _read_idf(path, folder / "tokenizer.json") if is_idf else _read_tensor(path)
         if weights.ndim != 1:
             raise ValueError(f"it has {weights.ndim} dimensions and not one")
+        if not np.isfinite(weights).all():
+            raise ValueError("it holds NaN or infinity")
+    except CheckpointError:
+        raise
     except Exception as error:  # unpickling, safetensors and torch raise many classes
         raise CheckpointError(
             f"the weights of SparseStaticEmbedding in {path} cannot be read: {error!r}."

@@ -241,11 +241,15 @@ def _check_report(
 
     Other weights that the model does not use are those of its other heads.
     """
-    # The pooler feeds no output of ours, and many checkpoints leave it out.
-    if missing := sorted(key for key in report["missing_keys"] if "pooler." not in key):
+    # The pooler feeds no vector of ours, and many checkpoints leave it out; scores come through it.
+    scored = layout.trunk_task == "sequence-classification"
+    if missing := sorted(k for k in report["missing_keys"] if scored or "pooler." not in k):
         head = _HEADS.get(layout.trunk_task)
         hint = f" A {layout.task} model needs a {head}." if head else ""
         raise CheckpointError(f"{weights} lacks weights that {name} needs: {_some(missing)}.{hint}")
+    if any("pooler." in key for key in report["missing_keys"]) and hasattr(model, "pooler"):
+        # Else random numbers would be saved with the rest.
+        model.pooler = None
     if mismatched := sorted(report["mismatched_keys"]):
         key, found, expected = mismatched[0]
         raise CheckpointError(
@@ -279,6 +283,8 @@ def _some(names: list[str]) -> str:
 
 def _first_unreadable(layout: Layout) -> Path | None:
     for path in weight_files(layout.trunk):
+        if path.suffix == ".json":
+            continue
         try:
             _read_state(path)
         except Exception:  # the classes of three libraries

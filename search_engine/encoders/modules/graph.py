@@ -143,7 +143,8 @@ def _load_module(layout: Layout, spec: ModuleSpec, *, width: int) -> nn.Module:
         ) from error
     try:
         return kind.load(spec.folder, spec.config, width=width)
-    except (KeyError, TypeError, ValueError) as error:
+    # RuntimeError is torch's, of sizes that no tensor can have.
+    except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{spec.folder / 'config.json'}: not the settings of a {spec.type}: {error!r}."
         ) from error

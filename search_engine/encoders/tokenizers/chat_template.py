@@ -203,6 +203,7 @@ def open_chat_template(
         raise CheckpointError(
             f"{folder}: the tokenizer with its chat template cannot be read: {error}"
         ) from error
+    _refuse_powers(template, source=str(folder))
     if not template:
         raise CheckpointError(
             f"{folder}: the checkpoint's texts go through a chat template, and it has none. Is "
@@ -220,6 +221,23 @@ def open_chat_template(
     if layout.task == "score":
         chat.check_pairs()
     return chat
+
+
+def _refuse_powers(template: object, *, source: str) -> None:
+    """Refuse a template that raises to powers: one such operation can take hours, unwatched."""
+    from jinja2 import Environment, TemplateSyntaxError, nodes
+
+    for each in template.values() if isinstance(template, dict) else [template or ""]:
+        try:
+            parsed = Environment(extensions=["jinja2.ext.loopcontrols"]).parse(str(each))
+        except TemplateSyntaxError:
+            # Tags that only transformers knows; it says itself where one is wrong.
+            continue
+        if parsed.find(nodes.Pow) is not None:
+            raise CheckpointError(
+                f"{source}: its chat template raises a number to a power, which no conversation "
+                "needs and which may never end; it is not run."
+            )
 
 
 def _read_trunk_setting(layout: Layout, key: str) -> Mapping[str, Mapping[str, Any]]:

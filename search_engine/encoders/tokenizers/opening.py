@@ -45,7 +45,7 @@ class InputTokenizer(Protocol):
     unknown: int
 
     def tokenize(
-        self, texts: Sequence[str] | Sequence[tuple[str, str]], *, skipped: int = 0
+        self, texts: Sequence[str | tuple[str, str]], *, skipped: int = 0
     ) -> list[TokenizedText]:
         """Token ids of each text; a text without any token becomes one padding token."""
 

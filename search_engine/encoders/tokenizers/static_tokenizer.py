@@ -55,7 +55,7 @@ class StaticTokenizer:
         self._unknown_id = None if unknown_token is None else whole.token_to_id(unknown_token)
 
     def tokenize(
-        self, texts: Sequence[str] | Sequence[tuple[str, str]], *, skipped: int = 0
+        self, texts: Sequence[str | tuple[str, str]], *, skipped: int = 0
     ) -> list[TokenizedText]:
         """Token ids of each text; a text without any token becomes one that stands for none.
 

@@ -63,7 +63,7 @@ class TextTokenizer:
         return cutting
 
     def tokenize(
-        self, texts: Sequence[str] | Sequence[tuple[str, str]], *, skipped: int = 0
+        self, texts: Sequence[str | tuple[str, str]], *, skipped: int = 0
     ) -> list[TokenizedText]:
         """Token ids of each text or pair; a text without any token becomes one padding token.
 

@@ -32,6 +32,12 @@ _OFFSET_POSITIONS = frozenset(
         "data2vec-text",
     }
 )
+# What tokenizer_config.json may overrule of BERT's normalizer, and what that calls it.
+_BERT_SETTINGS = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+}
 # What a tokenizer.json can be made of.
 _VOCABULARIES = ("vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model",
                  "tokenizer.model", "vocab.model")  # fmt: skip
@@ -68,12 +74,16 @@ def load_tokenizer(layout: Layout, settings: Mapping[str, Any]) -> Tokenizer:
     normalizer = tokenizer.normalizer
     # For BERT's normalizer, transformers lets tokenizer_config.json overrule tokenizer.json.
     if isinstance(normalizer, BertNormalizer):
-        if "do_lower_case" in settings:
-            normalizer.lowercase = settings["do_lower_case"]
-        if "strip_accents" in settings:
-            normalizer.strip_accents = settings["strip_accents"]
-        if "tokenize_chinese_chars" in settings:
-            normalizer.handle_chinese_chars = settings["tokenize_chinese_chars"]
+        for name, attribute in _BERT_SETTINGS.items():
+            if name not in settings:
+                continue
+            try:
+                setattr(normalizer, attribute, settings[name])
+            except TypeError as error:
+                raise CheckpointError(
+                    f"{layout.trunk.folder / 'tokenizer_config.json'}: {name!r} must be true or "
+                    f"false, not {settings[name]!r}; correct it or remove it."
+                ) from error
         tokenizer.normalizer = normalizer
     if layout.trunk.config.get("do_lower_case"):
         steps = [Lowercase()] if normalizer is None else [Lowercase(), normalizer]

@@ -18,7 +18,7 @@ _STEPS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<=[ (\[{<])(?:\"|'')", " `` "),
         (r"(?i)(?<!\w)'(?!(?:[tsdmn]|re|ve|ll)\b)(?=\w)", "' "),
         # The last full stop of a text, before whatever closes; others may end abbreviations.
-        (r"(?<=[^.])\.(?=[\])}>\"'\u00bb\u201d\u2019 ]*\s*$)", " . "),
+        (r"(?<=[^.])\.(?=[\])}>\"'\u00bb\u201d\u2019 ]*+\s*$)", " . "),
         # Not within numbers. The character that follows is looked at once only.
         (r"([:,])(\D)", r" \1 \2"),
         (r"[:,]$", r" \g<0> "),

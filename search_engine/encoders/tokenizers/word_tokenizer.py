@@ -65,7 +65,7 @@ class WordTokenizer:
         self.whole = self._counting_tokenizer()
 
     def tokenize(
-        self, texts: Sequence[str] | Sequence[tuple[str, str]], *, skipped: int = 0
+        self, texts: Sequence[str | tuple[str, str]], *, skipped: int = 0
     ) -> list[TokenizedText]:
         """Ids of each text's words; a text without any becomes one that stands for no word.
 

@@ -1,0 +1,80 @@
+"""search-cli calibrate: int8 fitted to the texts of an index, for the models that it names."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from search_engine.cli import main
+from search_engine.config import BM25Config, Config
+from search_engine.encoders.backends import calibration
+from search_engine.search import SearchEngine
+from tests.encoders.checkpoints import write_trunk
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Runs search-cli with a cache of its own: its status, its output and what it said besides."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def run_it(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["search-cli", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return run_it
+
+
+def test_the_models_of_an_index(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bert = str(write_trunk(tmp_path / "bert"))
+    reranker = str(write_trunk(tmp_path / "reranker", head="SequenceClassification"))
+    for number in range(5):
+        (tmp_path / f"{number}.md").write_text(f"# Part {number}\n\nthe cell membrane {number}\n")
+    index = str(tmp_path / "index")
+    models = ("--model", bert, "--reranker", reranker)
+    files = [str(tmp_path / f"{number}.md") for number in range(5)]
+    status, _, said = run("index", *files, "--index", index, *models, "--dtype", "int8")
+    assert status == 1
+    assert "search-cli calibrate --index NAME" in said
+    assert run("index", *files, "--index", index, *models, "--dtype", "float32")[0] == 0
+    seen: dict[str, list[object]] = {}
+    whole = calibration.calibration_inputs
+
+    def watch(layout: object, tokenizer: object, texts: list[object], **given: object) -> object:
+        seen[layout.task] = list(texts)
+        return whole(layout, tokenizer, texts, **given)
+
+    monkeypatch.setattr(calibration, "calibration_inputs", watch)
+    status, out, _ = run("calibrate", "--index", index)
+    assert status == 0
+    assert f"{bert}: calibrated on 5 texts of {index}" in out
+    assert f"{reranker}: calibrated on 5 texts of {index}" in out
+    texts = [f"Part {number}\n# Part {number}\n\nthe cell membrane {number}" for number in range(5)]
+    assert seen["embedding"] == texts
+    assert seen["score"] == [(f"Part {number}", text) for number, text in enumerate(texts)]
+    asked = ("query", "cell membrane 3", "--index", index, "--json")
+    status, out, _ = run(*asked, "--dtype", "int8")
+    assert status == 0
+    assert len(json.loads(out)["results"]) == 5
+
+
+def test_an_index_without_texts_or_models(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "words"
+    config = Config(dense=None, bm25=BM25Config())
+    SearchEngine.create(folder, config=config).close()
+    status, _, said = run("calibrate", "--index", str(folder))
+    assert (status, "has no texts to calibrate on" in said) == (1, True)
+    (tmp_path / "a.md").write_text("# A\n\ntext\n")
+    assert run("index", str(tmp_path / "a.md"), "--index", str(folder))[0] == 0
+    status, _, said = run("calibrate", "--index", str(folder))
+    assert (status, "has no model" in said) == (1, True)

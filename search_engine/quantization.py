@@ -26,13 +26,14 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Precision: TypeAlias = Literal["float32", "int8", "uint8", "binary", "ubinary"]
-Codes: TypeAlias = NDArray[np.float32 | np.int8 | np.uint8]
+Precision: TypeAlias = Literal["float32", "float16", "int8", "uint8", "binary", "ubinary"]
+Codes: TypeAlias = NDArray[np.float32 | np.float16 | np.int8 | np.uint8]
 
 # Bounds that are taken from fewer vectors say little of the vectors to come.
 MIN_CALIBRATION_ROWS = 100
-_CODE_TYPES: Mapping[Precision, type[np.float32 | np.int8 | np.uint8]] = {
+_CODE_TYPES: Mapping[Precision, type[np.float32 | np.float16 | np.int8 | np.uint8]] = {
     "float32": np.float32,
+    "float16": np.float16,
     "int8": np.int8,
     "uint8": np.uint8,
     "binary": np.int8,
@@ -129,7 +130,7 @@ def quantize_embeddings(
         precision: "uint8" and "int8" are the step of each number between the bounds of its
             dimension, from 0 and from -128; "ubinary" and "binary" are one bit for each number,
             1 where it is positive, eight to a byte as numpy.packbits packs them, from 0 and
-            from -128; "float32" is a copy.
+            from -128; "float32" and "float16" are the numbers themselves, rounded.
         ranges: [2, dim], the minimum and the maximum of each dimension, for 8-bit codes; what
             lies beyond them becomes the nearest code.
         calibration_embeddings: [m, dim], what the bounds are taken from without `ranges`; None
@@ -199,7 +200,7 @@ def check_quantization(
 
 def allocate_codes(count: int, dimension: int, *, precision: Precision) -> Codes:
     """Memory for the codes of so many embeddings, not filled."""
-    width = dimension if has_ranges(precision) or precision == "float32" else -(-dimension // 8)
+    width = -(-dimension // 8) if precision in ("binary", "ubinary") else dimension
     return np.empty((count, width), _CODE_TYPES[precision])
 
 
@@ -213,7 +214,7 @@ def _quantize_rows(
     block = max(1, _BLOCK_NUMBERS // max(1, rows.shape[1]))
     for start in range(0, len(rows), block):
         part = rows[start : start + block]
-        if precision == "float32":
+        if precision in ("float32", "float16"):
             codes[start : start + block] = part
             continue
         unsigned = codes[start : start + block].view(np.uint8)

@@ -140,9 +140,12 @@ def test_codes_for_others_by_hand() -> None:
     # Zero is no 1; the ninth bit begins another byte.
     assert quantize_embeddings(bits, "ubinary").tolist() == [[0b10011011, 0b10000000]]
     assert quantize_embeddings(bits, "binary").tolist() == [[0b10011011 - 128, 0]]
+    halves = quantize_embeddings(np.array([[1 / 3, 2049]], np.float32), "float16")
+    assert halves.dtype == np.float16
+    assert halves.tolist() == [[0.333251953125, 2048]]
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8", "uint8", "binary", "ubinary"])
+@pytest.mark.parametrize("precision", quantization._CODE_TYPES)
 def test_a_memory_map_is_coded_in_blocks(
     precision: quantization.Precision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,7 +171,7 @@ def test_a_memory_map_is_coded_in_blocks(
     [
         (np.ones((99, 4)), "int8", None, "taken from 99 embeddings"),
         (np.ones(4), "uint8", None, "taken from 1 embeddings"),
-        (np.ones((200, 4)), "int4", None, "'int4' is not one of float32, int8, uint8"),
+        (np.ones((200, 4)), "int4", None, "'int4' is not one of float32, float16, int8"),
         (np.ones((200, 4)), "int8", np.ones((2, 5)), r"are \[2, 4\], .* not \[2, 5\]"),
         (np.ones((200, 4), np.int8), "binary", None, "floating point, not int8"),
     ],

@@ -284,8 +284,9 @@ class BiEncoder:
         Only 8-bit codes without `ranges` need the vectors of all texts at once.
 
         Args:
-            precision: "int8", "uint8", "binary" or "ubinary"; also of the result's type, where
-                "binary" is int8 and "ubinary" uint8, eight dimensions to a byte.
+            precision: "float32", "float16", "int8", "uint8", "binary" or "ubinary"; also of the
+                result's type, where "binary" is int8 and "ubinary" uint8, eight dimensions to a
+                byte.
             ranges: float32 [2, dimension], the bounds of 8-bit codes, as `calibrate` takes them;
                 None takes them from these texts.
             kind, prompt_name, prompt, normalize, truncate_dim, on_batch: as in `encode`.

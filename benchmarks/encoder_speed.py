@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -30,6 +28,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from encoder_texts import COUNTS, DATA, count_tokens, read_texts
 from environment import describe_environment
+from side_process import run_in_process
 
 from search_engine.config import DEFAULT_MODEL
 from search_engine.encoders.checkpoints.finding import find_checkpoint
@@ -78,7 +77,7 @@ def main() -> int:
     with TemporaryDirectory() as folder:
         for number in range(arguments.rounds):
             for side in arguments.sides:
-                runs[side].append(run_in_process(side, arguments.data, Path(folder)))
+                runs[side].append(run_side_alone(side, arguments.data, Path(folder)))
                 report_progress(f"round {number + 1}, {side}: {runs[side][-1].seconds}")
         # Imported late: torch and OpenVINO in this process would disturb the others' turns.
         from gemm_peak import measure_peaks
@@ -115,18 +114,8 @@ def report_progress(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def run_in_process(side: str, data: Path, folder: Path) -> Measured:
-    command = [sys.executable, __file__, "--side", side, "--data", str(data)]
-    done = subprocess.run(
-        [*command, "--vectors", str(folder)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-        env={**os.environ, "TQDM_DISABLE": "1"},
-    )
-    if done.returncode:
-        sys.exit(f"encoder_speed.py: {side} failed with status {done.returncode}")
-    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+def run_side_alone(side: str, data: Path, folder: Path) -> Measured:
+    return Measured(**run_in_process(__file__, {"side": side, "data": data, "vectors": folder}))
 
 
 def open_side(side: str) -> Callable[[list[str]], np.ndarray]:

@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -31,6 +29,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from environment import describe_environment
+from side_process import run_in_process
 
 from search_engine.config import DEFAULT_MODEL, BM25Config, ChunkingConfig, Compute, Config
 from search_engine.encoders.checkpoints.finding import find_checkpoint
@@ -83,10 +82,10 @@ def main() -> int:
         sys.exit(f"indexing_speed.py: {error}")
     runs: defaultdict[str, list[Measured]] = defaultdict(list)
     for side in arguments.sides:
-        run_in_process(side, arguments.data, WARM_UP)
+        run_side_alone(side, arguments.data, WARM_UP)
     for number in range(arguments.rounds):
         for side in arguments.sides:
-            runs[side].append(run_in_process(side, arguments.data, documents))
+            runs[side].append(run_side_alone(side, arguments.data, documents))
             print(
                 f"round {number + 1}, {side}: {runs[side][-1].seconds:.1f} s",
                 file=sys.stderr,
@@ -137,18 +136,10 @@ def count_tokens(data: Path, documents: int | None) -> tuple[int, int]:
     return len(lengths), sum(lengths)
 
 
-def run_in_process(side: str, data: Path, documents: int) -> Measured:
-    command = [sys.executable, __file__, "--side", side, "--data", str(data)]
-    done = subprocess.run(
-        [*command, "--documents", str(documents)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-        env={**os.environ, "TQDM_DISABLE": "1"},
+def run_side_alone(side: str, data: Path, documents: int) -> Measured:
+    return Measured(
+        **run_in_process(__file__, {"side": side, "data": data, "documents": documents})
     )
-    if done.returncode:
-        sys.exit(f"indexing_speed.py: {side} failed with status {done.returncode}")
-    return Measured(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def run_side(side: str, data: Path, documents: int | None) -> Measured:

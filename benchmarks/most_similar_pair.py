@@ -17,8 +17,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import os
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -28,6 +26,7 @@ from pathlib import Path
 from statistics import median
 
 from environment import describe_environment
+from side_process import run_in_process
 
 from search_engine.config import DEFAULT_MODEL
 from search_engine.encoders.checkpoints.finding import find_checkpoint
@@ -72,10 +71,10 @@ def main() -> int:
     print(describe_environment(), end="\n\n", flush=True)
     runs: defaultdict[str, list[Measured]] = defaultdict(list)
     for side in arguments.sides:
-        run_in_process(side, arguments.data, WARM_UP)
+        run_side_alone(side, arguments.data, WARM_UP)
     for number in range(arguments.rounds):
         for side in arguments.sides:
-            runs[side].append(run_in_process(side, arguments.data, arguments.sentences))
+            runs[side].append(run_side_alone(side, arguments.data, arguments.sentences))
             print(
                 f"round {number + 1}, {side}: {runs[side][-1].total_seconds:.1f} s",
                 file=sys.stderr,
@@ -112,20 +111,10 @@ def read_sentences(data: Path, count: int) -> list[str]:
         return [line.rstrip("\n") for line in islice(lines, count)]
 
 
-def run_in_process(side: str, data: Path, count: int) -> Measured:
-    command = [sys.executable, __file__, "--side", side, "--data", str(data)]
+def run_side_alone(side: str, data: Path, count: int) -> Measured:
     started = time.perf_counter()
-    done = subprocess.run(
-        [*command, "--sentences", str(count)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-        env={**os.environ, "TQDM_DISABLE": "1"},
-    )
-    total_seconds = time.perf_counter() - started
-    if done.returncode:
-        sys.exit(f"most_similar_pair.py: {side} failed with status {done.returncode}")
-    return Measured(**json.loads(done.stdout.splitlines()[-1]) | {"total_seconds": total_seconds})
+    measured = run_in_process(__file__, {"side": side, "data": data, "sentences": count})
+    return Measured(**measured | {"total_seconds": time.perf_counter() - started})
 
 
 def run_side(side: str, data: Path, count: int) -> Measured:

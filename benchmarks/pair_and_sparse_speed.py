@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import resource
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -33,6 +32,7 @@ from encoder_speed import report_progress
 from encoder_texts import DATA, read_texts
 from environment import describe_environment
 from numpy.typing import NDArray
+from side_process import run_in_process
 
 from search_engine.config import DEFAULT_MODEL
 from search_engine.encoders.checkpoints.finding import find_checkpoint
@@ -66,7 +66,7 @@ def main() -> int:
             runs: defaultdict[str, list[Measured]] = defaultdict(list)
             for number in range(arguments.rounds):
                 for side in arguments.sides:
-                    runs[side].append(run_in_process(task, side, arguments.data, Path(folder)))
+                    runs[side].append(run_side_alone(task, side, arguments.data, Path(folder)))
                     report_progress(f"round {number + 1}, {task}, {side}: {runs[side][-1]}")
             print(format_table(task, runs, Path(folder)), end="\n\n", flush=True)
     return 0
@@ -111,18 +111,10 @@ def write_checkpoints(folder: Path) -> None:
         tokenizer.save_pretrained(folder / task)
 
 
-def run_in_process(task: str, side: str, data: Path, folder: Path) -> Measured:
-    command = [sys.executable, __file__, "--task", task, "--side", side, "--data", str(data)]
-    done = subprocess.run(
-        [*command, "--folder", str(folder)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-        env={**os.environ, "TQDM_DISABLE": "1"},
+def run_side_alone(task: str, side: str, data: Path, folder: Path) -> Measured:
+    return Measured(
+        **run_in_process(__file__, {"task": task, "side": side, "data": data, "folder": folder})
     )
-    if done.returncode:
-        sys.exit(f"pair_and_sparse_speed.py: {side} failed with status {done.returncode}")
-    return Measured(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def read_pairs(data: Path, count: int) -> list[tuple[str, str]]:

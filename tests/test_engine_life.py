@@ -141,7 +141,7 @@ def test_a_promotion_while_a_writer_is_opened_is_noticed(folder, monkeypatch) ->
         promote(folder)
         return IndexWriter(folder, generation_id=generation_id)
 
-    monkeypatch.setattr(search_module, "IndexWriter", open_late)
+    monkeypatch.setattr("search_engine.index.writer.IndexWriter", open_late)
     with SearchEngine.open(folder) as engine:
         with (
             pytest.raises(GenerationChangedError, match="run the same command again"),

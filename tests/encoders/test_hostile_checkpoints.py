@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
+from search_engine.encoders.backends.openvino_conversion import convert_module
+from search_engine.encoders.backends.selection import ExportError
 from search_engine.encoders.bi_encoder import BiEncoder
 from search_engine.encoders.building import build_checkpoint
 from search_engine.encoders.checkpoints.layout import read_layout
@@ -142,3 +146,17 @@ def test_rotations_that_depend_on_the_length(tmp_path: Path) -> None:
     exact = BiEncoder(str(folder), backend="torch", dtype="float32")
     texts = ["a cell " * 40, "x"]
     np.testing.assert_array_equal(encoder.encode(texts), exact.encode(texts))
+
+
+def test_a_conversion_that_fails_leaves_logging_as_it_is(tmp_path: Path) -> None:
+    """OpenVINO sets the root logger to errors only, and back only where it succeeds."""
+    root = logging.getLogger()
+    before = root.level, list(root.filters), list(root.handlers)
+
+    class Unconvertible(nn.Module):
+        def forward(self, ids: Tensor) -> Tensor:
+            raise ValueError("no")
+
+    with pytest.raises(ExportError, match="OpenVINO cannot convert"):
+        convert_module(Unconvertible(), ["input_ids"], source=tmp_path)
+    assert (root.level, list(root.filters), list(root.handlers)) == before

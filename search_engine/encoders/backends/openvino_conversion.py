@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from logging import ERROR, getLogger
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from search_engine.encoders.checkpoints.layout import Layout
 from search_engine.encoders.modules.graph import load_graph
 
 log = getLogger(__name__)
+_CONVERTING = Lock()
 
 
 def convert_graph(layout: Layout, *, fingerprint: str) -> Any:
@@ -57,7 +59,7 @@ def convert_module(module: Any, names: Sequence[str], *, source: Path) -> Any:
     example = example_inputs(names)
     try:
         # Tracing warns of every branch that it fixes; the check finds those that matter.
-        with torch.no_grad(), quiet_transformers():
+        with torch.no_grad(), quiet_transformers(), _logging_as_it_is():
             model = openvino.convert_model(
                 module, example_input=tuple(torch.from_numpy(array) for array in example.values())
             )
@@ -73,6 +75,24 @@ def convert_module(module: Any, names: Sequence[str], *, source: Path) -> Any:
             f"OpenVINO cannot convert {source} ({type(error).__name__}: {error})."
         ) from error
     return model
+
+
+@contextmanager
+def _logging_as_it_is() -> Iterator[None]:
+    """Keep OpenVINO from leaving the root logger at errors only.
+
+    Its conversion sets the root logger's level, and sets it back only where it succeeds, and to
+    what it found, which may be what another thread's conversion had set.
+    """
+    root = getLogger()
+    with _CONVERTING:
+        level, filters, handlers = root.level, list(root.filters), list(root.handlers)
+        try:
+            yield
+        finally:
+            root.setLevel(level)
+            root.filters[:] = filters
+            root.handlers[:] = handlers
 
 
 def _most_sensitive(model: Any) -> list[str]:

@@ -37,7 +37,9 @@ def main() -> int:
     arguments = parse_arguments()
     print(describe_environment(), end="\n\n", flush=True)
     lines = [
-        "| nDCG@10 | " + " | ".join(f"{name}: difference, in points" for name in arguments.sets),
+        "| nDCG@10 | "
+        + " | ".join(f"{name}: difference, in points" for name in arguments.sets)
+        + " |",
         "|---" * (len(arguments.sets) + 1) + "|",
     ]
     try:

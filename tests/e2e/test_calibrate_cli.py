@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from search_engine.cli import main
 from search_engine.config import BM25Config, Config
 from search_engine.encoders.backends import calibration
 from search_engine.search import SearchEngine
+from tests.e2e.conftest import Run
 from tests.encoders.checkpoints import write_trunk
 
-Run = Callable[..., tuple[int, str, str]]
 
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs search-cli with a cache of its own: its status, its output and what it said besides."""
+@pytest.fixture(autouse=True)
+def private_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-    def run_it(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["search-cli", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run_it
 
 
 def test_the_models_of_an_index(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

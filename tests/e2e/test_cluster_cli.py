@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from search_engine.cli import main
 from search_engine.config import BM25Config, Config
 from search_engine.errors import ConfigError
 from search_engine.index.chunk_vectors import ChunkVectors
@@ -19,24 +17,6 @@ from search_engine.index.generations.generation import Generation
 from search_engine.index.reader import IndexReader
 from search_engine.index.writer import IndexWriter
 from tests.index.documents import DIMENSION, encode
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs search-cli as its entry point does: its status, its output and what it said besides."""
-
-    def run_it(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["search-cli", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run_it
 
 
 def vector(x: float, y: float, z: float = 0) -> np.ndarray:

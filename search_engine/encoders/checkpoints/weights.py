@@ -214,20 +214,22 @@ def _keep_layers(config: Any, layout: Layout) -> None:
     there = getattr(config, "num_hidden_layers", None)
     # Groups of layers that share their weights are spread over the layers, however many.
     grouped = getattr(config, "num_hidden_groups", 1) != 1
-    try:
-        if not isinstance(there, int) or grouped or config.sub_configs:
-            raise NotImplementedError
-        config.num_hidden_layers = min(kept, there)
-    except NotImplementedError as error:
-        raise ConfigError(
-            f"num_layers is {kept}, but {config.model_type!r} in {layout.trunk.folder} is of an "
-            "architecture that cannot do with fewer layers; leave num_layers out."
-        ) from error
+    fixed = ConfigError(
+        f"num_layers is {kept}, but {config.model_type!r} in {layout.trunk.folder} is of an "
+        "architecture that cannot do with fewer layers; leave num_layers out."
+    )
+    if not isinstance(there, int) or grouped or config.sub_configs:
+        raise fixed
     if not 1 <= kept <= there:
         raise ConfigError(
             f"num_layers is {kept}, but the model in {layout.trunk.folder} has {there} layers; "
             f"give a number from 1 to {there}."
         )
+    try:
+        config.num_hidden_layers = kept
+    except NotImplementedError as error:
+        # So does transformers refuse, of a number that it derives from other settings.
+        raise fixed from error
     for name in _PER_LAYER:
         entries = getattr(config, name, None)
         if isinstance(entries, list):

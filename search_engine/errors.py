@@ -9,6 +9,8 @@
     │   └── CheckpointError         a checkpoint that is there cannot be read or is not supported
     ├── ReadError                   a file or a record of a file cannot be read
     ├── DatasetError                an evaluation data set is missing or malformed
+    ├── TrainingError               a training cannot begin or go on
+    │   └── TrainingDataError       training data is missing, malformed, or not what its loss takes
     └── IndexStoreError
         ├── IndexNotFoundError      there is no index at that place
         ├── IndexExistsError        there already is an index at that place
@@ -79,6 +81,14 @@ class ReadError(SearchEngineError):
 
 class DatasetError(SearchEngineError):
     """An evaluation data set is missing or malformed."""
+
+
+class TrainingError(SearchEngineError):
+    """A training cannot begin or go on."""
+
+
+class TrainingDataError(TrainingError):
+    """Training data is missing, malformed, or not what its loss takes."""
 
 
 class IndexStoreError(SearchEngineError):

@@ -20,6 +20,7 @@ ROWS = (
     {"document_writer", "rebuild", "query_path", "calibration"},
     {"search", "doctor"},
     {"evaluation", "sync"},
+    {"training"},
     {"app"},
     {"cli"},
 )

@@ -66,7 +66,9 @@ class Part:
     routes: Mapping[str, tuple[Part, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def save_checkpoint(layout: Layout, folder: Path, *, graph: Graph | None = None) -> None:
+def save_checkpoint(
+    layout: Layout, folder: Path, *, trained: Sequence[tuple[Layout, Graph]] = ()
+) -> None:
     """Write modules, weights (float32, safetensors), tokenizer and settings into a folder.
 
     Types are written under the paths that every version of Sentence Transformers reads.
@@ -74,15 +76,15 @@ def save_checkpoint(layout: Layout, folder: Path, *, graph: Graph | None = None)
     Args:
         layout: of the checkpoint that the modules come from.
         folder: made if it does not exist; must be empty.
-        graph: the modules to write, such as trained ones; None reads them from the checkpoint.
+        trained: the modules to write with the way through the layout that they are of, all ways
+            together; none reads them from the checkpoint.
 
     Raises:
         ConfigError: the folder exists and is not empty.
     """
     modules: dict[int, tuple[nn.Module, Layout]] = {}
-    for way in [layout] if graph is not None else layout.every_way():
-        loaded = load_graph(way) if graph is None else graph
-        for spec, module in zip(way.modules, (loaded.trunk, *loaded.heads), strict=True):
+    for way, graph in trained or ((way, load_graph(way)) for way in layout.every_way()):
+        for spec, module in zip(way.modules, (graph.trunk, *graph.heads), strict=True):
             modules.setdefault(id(spec), (module, way))
     parts = [_part(spec, modules) for spec in layout.tree]
     settings: dict[str, Any] = {

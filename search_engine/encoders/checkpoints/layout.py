@@ -24,7 +24,7 @@ from search_engine.encoders.checkpoints.module_specs import (
 from search_engine.errors import CheckpointError
 
 Task: TypeAlias = Literal["embedding", "sparse", "score"]
-Output: TypeAlias = Literal["vector", "tokens"]
+Output: TypeAlias = Literal["vector", "tokens", "logits"]
 Similarity: TypeAlias = Literal["cosine", "dot", "euclidean", "manhattan"]
 # What the transformer is loaded with: nothing, or one of the heads that transformers knows.
 TrunkTask: TypeAlias = Literal[
@@ -77,7 +77,8 @@ class Layout:
         max_active_dims: how many terms of a sparse vector are kept, the heaviest; None keeps all.
         activation: dotted path of a cross-encoder's activation, or None where not given.
         num_layers: of the trunk that are used, from the bottom; None is all.
-        output: one vector a text, or one for each of its tokens.
+        output: one vector a text, or one for each of its tokens; of a pair, its score, or the
+            logits that the activation makes the score of.
     """
 
     folder: Path

@@ -51,27 +51,40 @@ TRUNKS: dict[TrunkTask, str] = {
 class Graph(nn.Module):
     """All modules of a checkpoint, in float32 and in evaluation mode.
 
+    Args:
+        trunk: stands for the transformer, whose weights are then not read.
+        loaded: modules that are there already, by the identity of their specs, as several routes
+            of a checkpoint share them; those that are read are added.
+
     Attributes:
         trunk: the module that reads token ids, mostly the transformer.
         heads: what follows it.
         input_names: the arrays that `forward` takes, in order.
     """
 
-    def __init__(self, layout: Layout, *, trunk: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        trunk: nn.Module | None = None,
+        loaded: dict[int, nn.Module] | None = None,
+    ) -> None:
         super().__init__()
         self.input_names = layout.input_names
-        loaded: Any = _load_trunk(layout) if trunk is None else trunk
-        self.trunk = loaded
-        self.heads = nn.ModuleList(_load_heads(layout, loaded.width))
+        shared = {} if loaded is None else loaded
+        if trunk is not None:
+            shared = {**shared, id(layout.trunk): trunk}
+        first: Any = _load_trunk(layout, shared)
+        self.trunk = first
+        self.heads = nn.ModuleList(_load_heads(layout, first.width, shared))
+        self._output = "sentence_embedding"
         if layout.task == "score":
+            self._output = "logits" if layout.output == "logits" else "scores"
             self.activation = activation_named(
                 layout.activation,
                 default=self._score_activation(),
                 source=f"{layout.folder / 'config_sentence_transformers.json'} (or config.json)",
             )
-        self._output = "sentence_embedding"
-        if layout.task == "score":
-            self._output = "scores"
         elif layout.output == "tokens":
             self._output = "token_embeddings"
         self.eval()
@@ -90,28 +103,41 @@ class Graph(nn.Module):
         features = self.trunk(features)
         for head in self.heads:
             features = head(features)
+        if self._output == "logits":
+            return features["scores"]
         if self._output == "scores":
             return self.activation(features["scores"])  # type: ignore[no-any-return]
         return features[self._output]
 
 
-def load_graph(layout: Layout, *, trunk: nn.Module | None = None) -> Graph:
+def load_graph(
+    layout: Layout, *, trunk: nn.Module | None = None, loaded: dict[int, nn.Module] | None = None
+) -> Graph:
     """Read all weights of a checkpoint.
 
     Args:
-        trunk: stands for the transformer, whose weights are then not read.
+        trunk, loaded: as of `Graph`.
 
     Raises:
         CheckpointError: a module type that we lack, or weights that cannot be read.
     """
     with torch.no_grad():
-        return Graph(layout, trunk=trunk)
+        return Graph(layout, trunk=trunk, loaded=loaded)
 
 
-def _load_trunk(layout: Layout) -> Any:
+def _load_trunk(layout: Layout, loaded: dict[int, nn.Module]) -> nn.Module:
+    if id(layout.trunk) not in loaded:
+        loaded[id(layout.trunk)] = _read_trunk(layout)
+    return loaded[id(layout.trunk)]
+
+
+def _read_trunk(layout: Layout) -> nn.Module:
     if layout.trunk.type == TRUNK:
         module, _, name = TRUNKS[layout.trunk_task].partition(":")
-        return getattr(import_module(module), name)(load_pretrained(layout), layout=layout)
+        trunk: nn.Module = getattr(import_module(module), name)(
+            load_pretrained(layout), layout=layout
+        )
+        return trunk
     if layout.num_layers is not None:
         raise ConfigError(
             f"num_layers is {layout.num_layers}, but {layout.folder} has no layers to choose from; "
@@ -120,10 +146,12 @@ def _load_trunk(layout: Layout) -> Any:
     return _load_module(layout, layout.trunk, width=0)
 
 
-def _load_heads(layout: Layout, width: int) -> list[nn.Module]:
+def _load_heads(layout: Layout, width: int, loaded: dict[int, nn.Module]) -> list[nn.Module]:
     heads: list[nn.Module] = []
     for spec in layout.modules[1:]:
-        heads.append(_load_module(layout, spec, width=width))
+        if id(spec) not in loaded:
+            loaded[id(spec)] = _load_module(layout, spec, width=width)
+        heads.append(loaded[id(spec)])
         width = getattr(heads[-1], "width", width)
     return heads
 

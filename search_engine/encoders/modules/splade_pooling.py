@@ -66,6 +66,9 @@ class SpladePooling(nn.Module):
     def _pool(self, logits: Tensor) -> Tensor:
         if self._strategy == "max":
             # What follows is monotonic, so the maximum can come first, on far fewer numbers.
+            if self.training:
+                # Its gradient needs the places alone, so that the logits can be let go of.
+                return self._saturate(logits.max(dim=1).values)
             return self._saturate(logits.amax(dim=1))
         return self._saturate(logits).sum(dim=1)
 

@@ -1,0 +1,122 @@
+"""A training on disk: the model as anyone opens it, and what else it takes to go on."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from search_engine.encoders.checkpoints.layout import Layout, read_layout
+from search_engine.encoders.modules.graph import Graph, load_graph
+from search_engine.encoders.saving import save_checkpoint
+from search_engine.training.training_model import TrainingModel
+
+_STATE = "trainer_state.json"
+# What the model's own files lack: the parameters of losses, and adapters.
+_EXTRAS = "training.safetensors"
+
+
+def write_checkpoint(model: TrainingModel, folder: Path) -> None:
+    """Write the model, adapters merged, in the Sentence Transformers layout, and the extras.
+
+    Args:
+        folder: made if it does not exist; must be empty.
+    """
+    write_model(model, folder)
+    extras = {name: weight.detach().contiguous() for name, weight in _extras(model).items()}
+    if extras:
+        save_file(extras, folder / _EXTRAS)
+
+
+def write_model(model: TrainingModel, folder: Path) -> None:
+    """Write the model, adapters merged, in the Sentence Transformers layout."""
+    trained = [(way, _merged(graph)) for way, graph in model.trained()]
+    save_checkpoint(model.layout, folder, trained=trained)
+
+
+def read_checkpoint(model: TrainingModel, folder: Path) -> None:
+    """Put the weights of a checkpoint into the model that wrote it."""
+    layout = read_layout(folder, task=model.layout.task)
+    for name, graph in model.graphs.items():
+        if _is_adapted(graph):
+            continue
+        way = layout if name == "any" else layout.along(name)  # type: ignore[arg-type]
+        graph.load_state_dict(load_graph(way).state_dict())
+    if (folder / _EXTRAS).is_file():
+        model.load_state_dict(load_file(folder / _EXTRAS), strict=False)
+
+
+def find_last_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint of the most steps that was written to its end; None without any.
+
+    The state is written last, so that one without it is of a process that died while it saved.
+    """
+    complete = [path for path in folder.glob("checkpoint-*") if _is_complete(path)]
+    return max(complete, key=_steps, default=None)
+
+
+def remove_incomplete(folder: Path) -> None:
+    """Take away what a process that died while it saved has left behind."""
+    for path in folder.glob("checkpoint-*"):
+        if not _is_complete(path):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_complete(path: Path) -> bool:
+    try:
+        json.loads((path / _STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _steps(path: Path) -> int:
+    return int(path.name.rpartition("-")[2])
+
+
+def _extras(model: TrainingModel) -> Mapping[str, Tensor]:
+    """By name, the trained parameters that the model's own files do not hold as they are."""
+    adapted = any(_is_adapted(graph) for graph in model.graphs.values())
+    return {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and (adapted or name.startswith("losses."))
+    }
+
+
+def _is_adapted(graph: torch.nn.Module) -> bool:
+    return hasattr(getattr(graph.trunk, "model", None), "merge_and_unload")
+
+
+def _merged(graph: Graph) -> Graph:
+    """The graph with its adapters added to its weights; itself where it has none."""
+    if not _is_adapted(graph):
+        return graph
+    merged = copy.deepcopy(graph)
+    merged.trunk.model = merged.trunk.model.merge_and_unload()
+    return merged
+
+
+def layout_with_max_tokens(layout: Layout, max_tokens: int | None) -> Layout:
+    """The layout whose transformers read no longer texts than that."""
+    from dataclasses import replace
+
+    from search_engine.encoders.checkpoints.module_specs import TRUNK, ModuleSpec
+
+    if max_tokens is None:
+        return layout
+
+    def limit(spec: ModuleSpec) -> ModuleSpec:
+        routes = {name: tuple(map(limit, route)) for name, route in spec.routes.items()}
+        config = dict(spec.config)
+        if spec.type == TRUNK:
+            config["max_seq_length"] = max_tokens
+        return replace(spec, config=config, routes=routes)
+
+    return replace(layout, tree=tuple(map(limit, layout.tree))).along(None)

@@ -1,0 +1,1 @@
+"""Training data: read, matched with what a loss takes, made into batches."""

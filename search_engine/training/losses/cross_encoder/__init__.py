@@ -1,0 +1,28 @@
+"""The losses of a cross-encoder, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from search_engine.registry import Registry
+from search_engine.training.losses.loss import Loss
+
+_MODULES: Mapping[str, tuple[str, ...]] = {
+    "binary_cross_entropy": ("BinaryCrossEntropyLoss",),
+}
+LOSSES: Registry[type[Loss]] = Registry(
+    "cross-encoder loss",
+    group="search_engine.cross_encoder_losses",
+    builtin={
+        name: f"search_engine.training.losses.cross_encoder.{module}:{name}"
+        for module, names in _MODULES.items()
+        for name in names
+    },
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LOSSES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return LOSSES.get(name)

@@ -1,0 +1,26 @@
+"""The losses of a sparse encoder, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from search_engine.registry import Registry
+from search_engine.training.losses.loss import Loss
+
+_MODULES: Mapping[str, tuple[str, ...]] = {}
+LOSSES: Registry[type[Loss]] = Registry(
+    "sparse encoder loss",
+    group="search_engine.sparse_encoder_losses",
+    builtin={
+        name: f"search_engine.training.losses.sparse_encoder.{module}:{name}"
+        for module, names in _MODULES.items()
+        for name in names
+    },
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LOSSES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return LOSSES.get(name)

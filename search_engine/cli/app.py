@@ -11,14 +11,17 @@ from search_engine.cli.compact_command import compact
 from search_engine.cli.dedupe_command import dedupe
 from search_engine.cli.delete_command import delete
 from search_engine.cli.demo_command import demo
+from search_engine.cli.distill_command import distill
 from search_engine.cli.doctor_command import doctor
 from search_engine.cli.evaluate_command import evaluate
 from search_engine.cli.generation_commands import promote, rebuild, rollback
 from search_engine.cli.index_command import index
 from search_engine.cli.info_command import info
 from search_engine.cli.list_command import list_
+from search_engine.cli.mine_command import mine
 from search_engine.cli.query_command import query
 from search_engine.cli.sync_command import sync
+from search_engine.cli.train_command import train
 from search_engine.cli.ui_command import ui
 
 app = typer.Typer(
@@ -38,6 +41,9 @@ app.command(name="list")(list_)
 app.command()(delete)
 app.command()(dedupe)
 app.command()(cluster)
+app.command()(mine)
+app.command()(train)
+app.add_typer(distill)
 app.command()(calibrate)
 app.command()(compact)
 app.command()(doctor)

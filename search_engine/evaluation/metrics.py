@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytrec_eval
 from numpy.typing import NDArray
 
-from search_engine.errors import DatasetError
+from search_engine.errors import ConfigError, DatasetError
 
 METRICS = ("ndcg@10", "mrr@10", "recall@100")
 
-_MRR_CUT = 10
+# What trec_eval calls each metric that it cuts by itself.
+_WITH_CUT = {
+    "ndcg": "ndcg_cut",
+    "map": "map_cut",
+    "precision": "P",
+    "recall": "recall",
+    "accuracy": "success",
+}
+_WITHOUT_CUT = {"map": "map", "mrr": "recip_rank"}
+_NAME = re.compile(r"(ndcg|mrr|map|precision|recall|accuracy)@([1-9][0-9]*)")
 
 
 def score_run(
-    qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Sequence[str]]
+    qrels: Mapping[str, Mapping[str, int]],
+    run: Mapping[str, Sequence[str]],
+    *,
+    metrics: Sequence[str] = METRICS,
 ) -> dict[str, NDArray[np.float64]]:
     """Each metric for each judged query.
 
@@ -24,18 +37,23 @@ def score_run(
     without a relevant document (no grade above 0), count 0. Queries that are not judged are
     ignored, and documents that are not judged are not relevant. nDCG takes the grade as the gain
     (Järvelin and Kekäläinen 2002, as trec_eval has it); the others take grades above 0 as
-    relevant.
+    relevant. MAP is the mean precision over all relevant documents, those below the cut counting
+    0; accuracy is 1 where a relevant document is above the cut.
 
     Args:
         qrels: query id -> doc_id -> grade.
         run: query id -> doc_ids, best first.
+        metrics: "ndcg@k", "mrr@k", "map@k", "precision@k", "recall@k" and "accuracy@k" for any k
+            of 1 or more; "map" and "mrr" of the whole ranking.
 
     Returns:
-        By the names of `METRICS`, float64 [queries], in ascending order of query ids.
+        By the names of the metrics, float64 [queries], in ascending order of query ids.
 
     Raises:
+        ConfigError: there is no metric of that name.
         DatasetError: a ranking has a document twice.
     """
+    asked = {name: split_metric(name) for name in metrics}
     rankings = {query_id: list(run.get(query_id, ())) for query_id in sorted(qrels)}
     for query_id, ranking in rankings.items():
         if len(set(ranking)) != len(ranking):
@@ -43,15 +61,38 @@ def score_run(
             raise DatasetError(
                 f"the ranking of query {query_id!r} has document {twice!r} twice; keep the better"
             )
-    whole = _evaluate(qrels, rankings, {"ndcg_cut.10", "recall.100"})
-    # trec_eval's reciprocal rank has no cut, so it is shown no more than the cut.
-    heads = {query_id: ranking[:_MRR_CUT] for query_id, ranking in rankings.items()}
-    head = _evaluate(qrels, heads, {"recip_rank"})
-    return {
-        "ndcg@10": _collect(whole, "ndcg_cut_10", rankings),
-        "mrr@10": _collect(head, "recip_rank", rankings),
-        "recall@100": _collect(whole, "recall_100", rankings),
-    }
+    # By the cut of what trec_eval is shown; its reciprocal rank has no cut of its own.
+    groups: dict[int | None, dict[str, str]] = {}
+    for name, (kind, cut) in asked.items():
+        if kind == "mrr":
+            groups.setdefault(cut, {})[name] = "recip_rank"
+        else:
+            measure = _WITHOUT_CUT[kind] if cut is None else f"{_WITH_CUT[kind]}.{cut}"
+            groups.setdefault(None, {})[name] = measure
+    found: dict[str, NDArray[np.float64]] = {}
+    for shown, measures in groups.items():
+        heads = {query_id: ranking[:shown] for query_id, ranking in rankings.items()}
+        values = _evaluate(qrels, heads, set(measures.values()))
+        for name, measure in measures.items():
+            found[name] = _collect(values, measure.replace(".", "_"), rankings)
+    return {name: found[name] for name in metrics}
+
+
+def split_metric(name: str) -> tuple[str, int | None]:
+    """The kind of a metric and its cut, None where it has none.
+
+    Raises:
+        ConfigError: there is no metric of that name.
+    """
+    if name in _WITHOUT_CUT:
+        return name, None
+    parts = _NAME.fullmatch(name)
+    if parts is None:
+        raise ConfigError(
+            f"there is no metric {name!r}; choose from {', '.join(_WITHOUT_CUT)}, mrr@k, "
+            f"{', '.join(f'{kind}@k' for kind in _WITH_CUT)}, with k of 1 or more"
+        )
+    return parts[1], int(parts[2])
 
 
 def _evaluate(

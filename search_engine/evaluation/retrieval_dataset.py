@@ -30,6 +30,39 @@ class RetrievalDataset:
     qrels: Mapping[str, Mapping[str, int]]
     documents: Callable[[], Iterator[Document]]
 
+    @classmethod
+    def from_texts(
+        cls,
+        queries: Mapping[str, str],
+        corpus: Mapping[str, str],
+        qrels: Mapping[str, Mapping[str, int]],
+        *,
+        name: str = "texts",
+        split: str = "test",
+    ) -> RetrievalDataset:
+        """A collection in memory.
+
+        Args:
+            queries: query id -> text; those that the qrels do not judge are left out.
+            corpus: doc_id -> text.
+            qrels: query id -> doc_id -> grade.
+
+        Raises:
+            DatasetError: the corpus or the qrels are empty, or the qrels judge queries that are
+                not there.
+        """
+        if not corpus:
+            raise DatasetError(f"{name}: the corpus is empty; give at least one document")
+        return cls(
+            name=name,
+            split=split,
+            queries=select_judged(
+                queries, qrels, qrels_at=f"{name}: the qrels", queries_at="the mapping of queries"
+            ),
+            qrels=qrels,
+            documents=lambda: (Document(doc_id, text) for doc_id, text in corpus.items()),
+        )
+
 
 def parse_grade(value: object) -> int:
     """The grade that a qrels field states: an integer, or a number equal to one.

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from search_engine.encoders.checkpoints.layout import Layout, read_layout
-from search_engine.encoders.modules.graph import Graph, load_graph
+from search_engine.encoders.checkpoints.module_specs import TRUNK, ModuleSpec
+from search_engine.encoders.modules.graph import load_graph
 from search_engine.encoders.saving import save_checkpoint
+from search_engine.errors import ConfigError
+from search_engine.training.lora import is_adapted, merge_adapters
 from search_engine.training.training_model import TrainingModel
 
-_STATE = "trainer_state.json"
+STATE = "trainer_state.json"
+# Where the model is that is just being evaluated.
+EVALUATED = "evaluating"
 # What the model's own files lack: the parameters of losses, and adapters.
 _EXTRAS = "training.safetensors"
 
@@ -36,20 +40,28 @@ def write_checkpoint(model: TrainingModel, folder: Path) -> None:
 
 def write_model(model: TrainingModel, folder: Path) -> None:
     """Write the model, adapters merged, in the Sentence Transformers layout."""
-    trained = [(way, _merged(graph)) for way, graph in model.trained()]
+    trained = [(way, merge_adapters(graph)) for way, graph in model.trained()]
     save_checkpoint(model.layout, folder, trained=trained)
 
 
 def read_checkpoint(model: TrainingModel, folder: Path) -> None:
-    """Put the weights of a checkpoint into the model that wrote it."""
+    """Put the weights of a checkpoint into the model that wrote it.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read.
+    """
     layout = read_layout(folder, task=model.layout.task)
     for name, graph in model.graphs.items():
-        if _is_adapted(graph):
-            continue
-        way = layout if name == "any" else layout.along(name)  # type: ignore[arg-type]
-        graph.load_state_dict(load_graph(way).state_dict())
+        if not is_adapted(graph):
+            way = layout if name == "any" else layout.along(name)  # type: ignore[arg-type]
+            graph.load_state_dict(load_graph(way).state_dict())
     if (folder / _EXTRAS).is_file():
         model.load_state_dict(load_file(folder / _EXTRAS), strict=False)
+
+
+def checkpoint_of(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step is."""
+    return folder / f"checkpoint-{step}"
 
 
 def find_last_checkpoint(folder: Path) -> Path | None:
@@ -70,7 +82,7 @@ def remove_incomplete(folder: Path) -> None:
 
 def _is_complete(path: Path) -> bool:
     try:
-        json.loads((path / _STATE).read_text(encoding="utf-8"))
+        json.loads((path / STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return True
@@ -82,41 +94,39 @@ def _steps(path: Path) -> int:
 
 def _extras(model: TrainingModel) -> Mapping[str, Tensor]:
     """By name, the trained parameters that the model's own files do not hold as they are."""
-    adapted = any(_is_adapted(graph) for graph in model.graphs.values())
+    adapted = any(is_adapted(graph) for graph in model.graphs.values())
     return {
         name: parameter
         for name, parameter in model.named_parameters()
-        if parameter.requires_grad and (adapted or name.startswith("losses."))
+        if name.startswith("losses.") or (parameter.requires_grad and adapted)
     }
 
 
-def _is_adapted(graph: torch.nn.Module) -> bool:
-    return hasattr(getattr(graph.trunk, "model", None), "merge_and_unload")
-
-
-def _merged(graph: Graph) -> Graph:
-    """The graph with its adapters added to its weights; itself where it has none."""
-    if not _is_adapted(graph):
-        return graph
-    merged = copy.deepcopy(graph)
-    merged.trunk.model = merged.trunk.model.merge_and_unload()
-    return merged
-
-
 def layout_with_max_tokens(layout: Layout, max_tokens: int | None) -> Layout:
-    """The layout whose transformers read no longer texts than that."""
-    from dataclasses import replace
+    """The layout whose transformers read no longer texts than that; None leaves it as it is.
 
-    from search_engine.encoders.checkpoints.module_specs import TRUNK, ModuleSpec
-
+    Raises:
+        ConfigError: that is more than a transformer takes.
+    """
     if max_tokens is None:
         return layout
+    # Routes that share a module go on sharing it.
+    limited: dict[int, ModuleSpec] = {}
 
     def limit(spec: ModuleSpec) -> ModuleSpec:
-        routes = {name: tuple(map(limit, route)) for name, route in spec.routes.items()}
-        config = dict(spec.config)
-        if spec.type == TRUNK:
-            config["max_seq_length"] = max_tokens
-        return replace(spec, config=config, routes=routes)
+        if id(spec) not in limited:
+            routes = {name: tuple(map(limit, route)) for name, route in spec.routes.items()}
+            config = dict(spec.config)
+            if spec.type == TRUNK:
+                config["max_seq_length"] = max_tokens
+            limited[id(spec)] = replace(spec, config=config, routes=routes)
+        return limited[id(spec)]
 
-    return replace(layout, tree=tuple(map(limit, layout.tree))).along(None)
+    made = replace(layout, tree=tuple(map(limit, layout.tree))).along(None)
+    for way in made.every_way():
+        positions = way.trunk_config.get("max_position_embeddings")
+        if isinstance(positions, int) and 0 < positions < max_tokens:
+            raise ConfigError(
+                f"max_tokens is {max_tokens}, but {way.trunk.folder} reads {positions} at most."
+            )
+    return made

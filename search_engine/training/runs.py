@@ -2,68 +2,45 @@
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
 
-from transformers import TrainerCallback
+import torch
+from safetensors import SafetensorError
 
 from search_engine.encoders.checkpoints.finding import find_checkpoint
-from search_engine.encoders.checkpoints.layout import Task, read_layout
-from search_engine.errors import ConfigError, TrainingDataError
-from search_engine.training.checkpoints import (
-    find_last_checkpoint,
-    layout_with_max_tokens,
-    remove_incomplete,
-    write_model,
-)
+from search_engine.encoders.checkpoints.layout import Layout, read_layout
+from search_engine.encoders.saving import save_checkpoint
+from search_engine.errors import ConfigError, TrainingDataError, TrainingError
+from search_engine.training.arguments import check_precision
+from search_engine.training.callbacks import LogEntry, LogFileCallback
+from search_engine.training.checkpoints import checkpoint_of, layout_with_max_tokens
+from search_engine.training.curves import draw_losses, draw_scores
 from search_engine.training.data.batches import Examples
-from search_engine.training.data.collating import PairCollator, TextCollator
-from search_engine.training.data.training_set import TrainingSet, open_training_set
+from search_engine.training.data.collating import TextCollator
+from search_engine.training.data.loading_batches import check_loading
+from search_engine.training.data.pair_collating import PairCollator
+from search_engine.training.data.training_set import OpenedSet, TrainingSet, open_training_sets
+from search_engine.training.evaluating import TASKS, Evaluation, Evaluator, Kind
+from search_engine.training.lora import add_adapters
+from search_engine.training.model_card import TrainingFacts, write_model_card
+from search_engine.training.processes import (
+    ask_first,
+    is_sharded,
+    join_processes,
+)
+from search_engine.training.report import TrainingReport, report_of
+from search_engine.training.run_folder import RunFolder
+from search_engine.training.run_record import describe_run
 from search_engine.training.settings import TrainingSettings
 from search_engine.training.trainer import EncoderTrainer
-from search_engine.training.training_model import TrainingModel
+from search_engine.training.training_model import TOKEN_BUDGET, TrainingModel
 
-Kind: TypeAlias = Literal["bi", "sparse", "cross"]
-TASKS: Mapping[Kind, Task] = {"bi": "embedding", "sparse": "sparse", "cross": "score"}
-
-
-class Evaluator(Protocol):
-    """Scores of an encoder on data that it is not trained on.
-
-    Attributes:
-        name: put before the names of its scores.
-        metric: the score that decides which checkpoint is the best; higher is better.
-    """
-
-    name: str
-    metric: str
-
-    def __call__(self, encoder: Any) -> Mapping[str, float]:
-        """The scores by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingReport:
-    """What a run did.
-
-    Attributes:
-        model: the folder of the trained model.
-        steps: of the optimizer, those of earlier tries that it went on from included.
-        seconds: wall time of this try.
-        losses: (step, mean loss since the one before).
-        scores: (step, scores by name), of each evaluation.
-        best_step: of the checkpoint that was chosen; None without evaluators.
-    """
-
-    model: Path
-    steps: int
-    seconds: float
-    losses: tuple[tuple[int, float], ...]
-    scores: tuple[tuple[int, Mapping[str, float]], ...]
-    best_step: int | None
+__all__ = ["TASKS", "Evaluator", "Kind", "TrainingReport", "train"]
 
 
 def train(
@@ -77,7 +54,7 @@ def train(
     resume: bool = False,
     device: str | None = None,
     offline: bool = False,
-    on_log: Callable[[Mapping[str, float]], None] | None = None,
+    on_log: Callable[[LogEntry], None] | None = None,
 ) -> TrainingReport:
     """Fine-tune an encoder.
 
@@ -85,118 +62,151 @@ def train(
         train("all-MiniLM-L6-v2", pairs, "runs/first")
         BiEncoder("runs/first/model")
 
+    A process that was launched with others, by torchrun or accelerate, trains together with them.
+
     Args:
         model: name or folder of a checkpoint.
         sets: training data, each with its loss.
-        output: folder of the run: `model/` with its card, `checkpoints/`, `log.jsonl`, `loss.png`.
+        output: folder of the run: `model/` with its card, `checkpoints/`, `log.jsonl`, `loss.png`,
+            `scores.png`.
         kind: which of the three encoders it is.
         settings: how it goes; None is the defaults.
         evaluators: choose the best checkpoint by the mean of their deciding scores.
-        resume: go on from the last whole checkpoint of the same run.
+        resume: go on from the last whole checkpoint of the same run, or from its beginning where
+            it has none; a run that is finished is left as it is.
         device: "cpu", or None for the GPU where there is one.
         offline: never ask the network for model or data.
         on_log: called with each entry of the log.
 
     Raises:
         TrainingDataError: the data is missing, empty, or not what its loss takes.
-        TrainingError: the loss is not a number, or the disk is full.
-        ConfigError: the folder holds a run already, or has none to go on with.
+        TrainingError: the loss is not a number, the memory is too small, or the disk is full.
+        ConfigError: the folder holds a run already, or another one than is to be gone on with; the
+            settings do not fit model or machine; a package is missing.
     """
+    begun = time.monotonic()
     settings = settings or TrainingSettings()
+    _check_packages()
+    check_precision(settings, device)
     given = [sets] if isinstance(sets, TrainingSet) else list(sets)
     if not given:
         raise TrainingDataError("there is no training set; give at least one.")
-    opened = [open_training_set(each, offline=offline) for each in given]
-    output = Path(output)
-    checkpoints = output / "checkpoints"
-    last = _prepare_folder(output, checkpoints, resume=resume)
+    join_processes(device)
+    folder = RunFolder(Path(output))
+    ask_first(lambda: folder.check(resume=resume))
+    opened = open_training_sets(given, offline=offline, seed=settings.seed)
+    check_loading(opened, settings)
     layout = layout_with_max_tokens(
         read_layout(find_checkpoint(model, offline=offline), task=TASKS[kind]), settings.max_tokens
     )
-    training_model = TrainingModel(layout, {each.name: each.origin.loss for each in opened})
-    if settings.gradient_checkpointing:
-        training_model.checkpoint_gradients()
-    collator = (PairCollator if kind == "cross" else TextCollator)(opened, layout)
-    trainer = EncoderTrainer(
-        training_model,
-        Examples(opened),
-        collator,
-        settings=settings,
-        folder=checkpoints,
-        evaluate=_evaluation(kind, evaluators, device) if evaluators else None,
-        device=device,
-    )
-    log = _Log(output / "log.jsonl", on_log)
-    trainer.add_callback(log)
-    result = trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    if trainer.is_world_process_zero():
-        write_model(trainer.training_model, output / "model")
-    best = trainer.state.best_global_step if evaluators else None
-    return TrainingReport(
-        model=output / "model",
-        steps=result.global_step,
-        seconds=result.metrics["train_runtime"],
-        losses=tuple((int(e["step"]), e["loss"]) for e in trainer.state.log_history if "loss" in e),
-        scores=tuple(
-            (int(e["step"]), {k[5:]: v for k, v in e.items() if k.startswith("eval_")})
-            for e in trainer.state.log_history
-            if "eval_score" in e
-        ),
-        best_step=best,
-    )
+    evaluation = Evaluation(kind, evaluators, device=device) if evaluators else None
+    try:
+        last = ask_first(
+            lambda: _enter(folder, layout, opened, kind, settings, evaluators, resume=resume)
+        )
+        trainer = _make_trainer(layout, opened, folder, settings, evaluation, device)
+        trainer.add_callback(LogFileCallback(folder.log, on_log))
+        state = trainer.run(last)
+        report = replace(
+            report_of(state, folder.model, opened, evaluated=bool(evaluators)),
+            seconds=time.monotonic() - begun,
+        )
+        facts = partial(TrainingFacts, model, kind, opened, settings, str(output))
+        return ask_first(lambda: _finish(report, folder, layout, evaluation, facts))
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"the memory of the GPU is too small: {error}. Take a smaller batch_size with more "
+            "accumulation, gradient_checkpointing, fewer max_tokens, or a loss with a "
+            "mini_batch_size."
+        ) from error
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"{output} cannot be written: {error}. The checkpoints before are whole; make room "
+            "and resume."
+        ) from error
 
 
-def _prepare_folder(output: Path, checkpoints: Path, *, resume: bool) -> Path | None:
+def _check_packages() -> None:
+    for package in ("accelerate", "matplotlib"):
+        if find_spec(package) is None:
+            raise ConfigError(f"training needs {package}: pip install 'search-engine[train]'")
+
+
+def _enter(
+    folder: RunFolder,
+    layout: Layout,
+    opened: Sequence[OpenedSet],
+    kind: Kind,
+    settings: TrainingSettings,
+    evaluators: Sequence[Evaluator],
+    *,
+    resume: bool,
+) -> Path | None:
+    """The checkpoint to go on from; None begins."""
+    description = describe_run(layout, opened, kind=kind, settings=settings, evaluators=evaluators)
     if resume:
-        last = find_last_checkpoint(checkpoints)
-        if last is None:
-            raise ConfigError(f"{output} has no checkpoint to go on from; leave resume out.")
-        remove_incomplete(checkpoints)
-        return last
-    if output.exists() and any(output.iterdir()):
-        raise ConfigError(f"{output} is not empty; give another folder, or resume the run in it.")
-    output.mkdir(parents=True, exist_ok=True)
+        return folder.go_on(description)
+    folder.begin(description)
     return None
 
 
-def _evaluation(
-    kind: Kind, evaluators: Sequence[Evaluator], device: str | None
-) -> Callable[[Path], Mapping[str, float]]:
+def _make_trainer(
+    layout: Layout,
+    opened: Sequence[OpenedSet],
+    folder: RunFolder,
+    settings: TrainingSettings,
+    evaluation: Evaluation | None,
+    device: str | None,
+) -> EncoderTrainer:
+    model = TrainingModel(
+        layout,
+        {each.name: each.origin.loss for each in opened},
+        token_budget=None if is_sharded() else TOKEN_BUDGET,
+    )
+    if settings.lora is not None:
+        add_adapters(model, settings.lora, seed=settings.seed)
+    if settings.gradient_checkpointing:
+        model.checkpoint_gradients()
+
     def evaluate(folder: Path) -> Mapping[str, float]:
-        encoder = _open(kind, folder, device)
-        scores: dict[str, float] = {}
-        deciding = []
-        for evaluator in evaluators:
-            found = evaluator(encoder)
-            scores |= {f"{evaluator.name}_{name}": value for name, value in found.items()}
-            deciding.append(found[evaluator.metric])
-        return scores | {"score": sum(deciding) / len(deciding)}
+        step = trainer.state.global_step
+        return {} if evaluation is None else evaluation.score(folder, step=step)
 
-    return evaluate
-
-
-def _open(kind: Kind, folder: Path, device: str | None) -> Any:
-    from search_engine.encoders.bi_encoder import BiEncoder
-    from search_engine.encoders.cross_encoder import CrossEncoder
-    from search_engine.encoders.sparse_encoder import SparseEncoder
-
-    encoder: Any = {"bi": BiEncoder, "sparse": SparseEncoder, "cross": CrossEncoder}[kind]
-    # Not OpenVINO, which would keep an exported graph of every model that is tried.
-    return encoder(str(folder), backend="torch", device=device, offline=True)
+    trainer = EncoderTrainer(
+        model,
+        Examples(opened),
+        (PairCollator if layout.task == "score" else TextCollator)(opened, layout),
+        settings=settings,
+        folder=folder.checkpoints,
+        evaluate=None if evaluation is None else evaluate,
+        device=device,
+    )
+    return trainer
 
 
-class _Log(TrainerCallback):
-    """Each entry of the log as a line of a file, as it is made."""
+def _finish(
+    report: TrainingReport,
+    folder: RunFolder,
+    layout: Layout,
+    evaluation: Evaluation | None,
+    facts: Callable[[TrainingReport], TrainingFacts],
+) -> TrainingReport:
+    """Write the model with its card, and the pictures; a model that is there is left as it is."""
+    if folder.model.exists():
+        return report
+    checkpoint = checkpoint_of(folder.checkpoints, report.best_step or report.steps)
+    if evaluation is not None:
+        with folder.scratch() as before:
+            save_checkpoint(layout, before)
+            step = report.best_step or report.steps
+            report = replace(report, comparisons=evaluation.compare(before, checkpoint, step=step))
+    draw_losses(report.losses, folder.loss_curve)
+    if report.scores:
+        draw_scores(report.scores, folder.score_curve)
 
-    def __init__(self, path: Path, on_log: Callable[[Mapping[str, float]], None] | None) -> None:
-        self._path = path
-        self._on_log = on_log
+    def write(model: Path) -> None:
+        save_checkpoint(read_layout(checkpoint, task=layout.task), model)
+        write_model_card(facts(report), model / "README.md")
 
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        if not state.is_world_process_zero:
-            return
-        entry = state.log_history[-1]
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-        if self._on_log is not None:
-            self._on_log(entry)
+    folder.finish(write)
+    return report

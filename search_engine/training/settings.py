@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from search_engine.training.data.batches import Mixing
 
@@ -39,7 +40,8 @@ class TrainingSettings(BaseModel):
         accumulation: batches whose gradients are added up for one step.
         learning_rate: the highest, after warm-up.
         learning_rates: other ones, by regular expressions that the names of parameters are searched
-            for; the first that is found counts.
+            for; the first that is found counts, and each must be found in one. 0 leaves them as
+            they are.
         weight_decay: of all weights but biases and normalizations.
         warmup: share of the steps in which the learning rate rises.
         schedule: how it falls after that, by the names of transformers.
@@ -51,7 +53,7 @@ class TrainingSettings(BaseModel):
         mixing: how several sets take turns.
         save_every: steps after which it is evaluated and saved; None is at the end of each epoch.
         patience: evaluations without a better score after which it stops; None never does.
-        keep_checkpoints: how many, the latest and the best.
+        keep_checkpoints: how many; the latest and the best are always among them.
         log_every: steps.
         workers: processes that tokenize; 0 does so between the steps.
         seed: of order, dropout and new weights.
@@ -66,7 +68,7 @@ class TrainingSettings(BaseModel):
     learning_rate: float = Field(default=2e-5, gt=0)
     learning_rates: Mapping[str, float] = Field(default_factory=dict)
     weight_decay: float = Field(default=0.0, ge=0)
-    warmup: float = Field(default=0.1, ge=0, le=1)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
     max_grad_norm: float = Field(default=1.0, ge=0)
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -79,4 +81,18 @@ class TrainingSettings(BaseModel):
     keep_checkpoints: int = Field(default=2, ge=1)
     log_every: int = Field(default=10, ge=1)
     workers: int = Field(default=0, ge=0)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("learning_rates")
+    @classmethod
+    def _check_learning_rates(cls, rates: Mapping[str, float]) -> Mapping[str, float]:
+        for pattern, rate in rates.items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+            if not rate >= 0:
+                raise ValueError(
+                    f"the learning rate of {pattern!r} is {rate}, and must be at least 0"
+                )
+        return rates

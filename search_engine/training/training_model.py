@@ -17,12 +17,13 @@ from search_engine.encoders.checkpoints.layout import Layout
 from search_engine.encoders.checkpoints.module_specs import Input
 from search_engine.encoders.modules.graph import Graph, load_graph
 from search_engine.encoders.tokenizers.opening import open_tokenizer
+from search_engine.errors import ConfigError
 from search_engine.training.data.collating import TrainingBatch
 from search_engine.training.losses.inputs import ScoreBatch, VectorBatch
 from search_engine.training.losses.loss import Loss
 
 # Texts of about the same length share a forward pass of so many tokens, padding included.
-TOKEN_BUDGET = 4096
+TOKEN_BUDGET = 2048
 
 
 class TrainingModel(nn.Module):
@@ -80,9 +81,22 @@ class TrainingModel(nn.Module):
         ]
 
     def checkpoint_gradients(self) -> None:
-        """Compute the activations of each layer again for the gradient, and keep none."""
-        for transformer in self.transformers():
-            transformer.gradient_checkpointing_enable({"use_reentrant": False})
+        """Compute the activations of each layer again for the gradient, and keep none.
+
+        Raises:
+            ConfigError: the model has no layers that can do so.
+        """
+        transformers = self.transformers()
+        if not all(transformer.supports_gradient_checkpointing for transformer in transformers):
+            raise ConfigError(
+                f"{self.layout.folder} cannot compute activations twice; leave "
+                "gradient_checkpointing out."
+            )
+        for transformer in transformers:
+            # Newer versions of transformers warn of the older name, and older ones have no other.
+            name = "activation_checkpointing_enable"
+            enable = getattr(transformer, name, None) or transformer.gradient_checkpointing_enable
+            enable({"use_reentrant": False})
 
     def transformers(self) -> list[Any]:
         """The models of transformers among the modules, each once."""
@@ -111,7 +125,9 @@ class TrainingModel(nn.Module):
         else:
             texts = tuple(column.texts for column in batch.columns)
             made = VectorBatch(tuple(outputs), labels, texts, self.progress)
-        value = loss(made)
+        # Differences of similarities are too fine for the half precision of the transformer.
+        with torch.autocast(self.device.type, enabled=False):
+            value = loss(made)
         if isinstance(value, Tensor):
             return value
         for name, part in value.items():
@@ -133,7 +149,7 @@ class TrainingModel(nn.Module):
                 places.append(chosen[positions])
         # Back into the order of the texts, and apart again by columns.
         order = torch.from_numpy(np.argsort(np.concatenate(places))).to(self.device)
-        ordered = torch.cat(outputs)[order]
+        ordered = torch.cat(outputs).float()[order]
         return list(torch.split(ordered, [len(column.tokens) for column in batch.columns]))
 
     def _way_of(self, kind: Input) -> str:

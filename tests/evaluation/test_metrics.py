@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_engine.errors import DatasetError
+from search_engine.errors import ConfigError, DatasetError
 from search_engine.evaluation.metrics import METRICS, score_run
 
 
@@ -114,3 +114,54 @@ def test_queries_are_in_the_order_of_their_ids() -> None:
 def test_a_document_twice_is_an_error() -> None:
     with pytest.raises(DatasetError, match="query 'q' has document 'a' twice"):
         score_run({"q": {"a": 1}}, {"q": ["a", "b", "a"]})
+
+
+def precision(grades: Mapping[str, int], ranking: Sequence[str], cut: int) -> float:
+    return sum(grades.get(doc, 0) > 0 for doc in ranking[:cut]) / cut
+
+
+def accuracy(grades: Mapping[str, int], ranking: Sequence[str], cut: int) -> float:
+    return float(any(grades.get(doc, 0) > 0 for doc in ranking[:cut]))
+
+
+def average_precision(grades: Mapping[str, int], ranking: Sequence[str], cut: int) -> float:
+    relevant = sum(grade > 0 for grade in grades.values())
+    total = sum(
+        precision(grades, ranking, rank)
+        for rank, doc in enumerate(ranking[:cut], start=1)
+        if grades.get(doc, 0) > 0
+    )
+    return total / relevant if relevant else 0.0
+
+
+@given(
+    qrels=st.dictionaries(QUERY_IDS, GRADES, min_size=1),
+    run=st.dictionaries(QUERY_IDS, RANKINGS),
+    cuts=st.lists(st.integers(1, 130), min_size=1, max_size=3, unique=True),
+)
+def test_every_metric_at_any_cut_is_its_formula(
+    qrels: dict[str, dict[str, int]], run: dict[str, list[str]], cuts: list[int]
+) -> None:
+    formulas = {
+        "ndcg": ndcg,
+        "mrr": reciprocal_rank,
+        "recall": recall,
+        "precision": precision,
+        "accuracy": accuracy,
+        "map": average_precision,
+    }
+    names = {f"{kind}@{cut}": (kind, cut) for kind in formulas for cut in cuts}
+    names |= {"map": ("map", 10**6), "mrr": ("mrr", 10**6)}
+    scored = score_run(qrels, run, metrics=tuple(names))
+    assert list(scored) == list(names)
+    for name, (kind, cut) in names.items():
+        expected = [
+            formulas[kind](qrels[query], run.get(query, []), cut) for query in sorted(qrels)
+        ]
+        np.testing.assert_allclose(scored[name], expected, rtol=0, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["ndcg", "ndcg@0", "hits@3", "mrr@", "map@1.5", "recall"])
+def test_an_unknown_metric_is_an_error(name: str) -> None:
+    with pytest.raises(ConfigError, match="there is no metric"):
+        score_run({"q": {"a": 1}}, {"q": ["a"]}, metrics=(name,))

@@ -46,7 +46,7 @@ _WEIGHTS = (
     "pytorch_model.bin.index.json",
 )
 # Settings with one entry a layer.
-_PER_LAYER = ("layer_types", "mlp_layer_types", "attention_window")
+PER_LAYER = ("layer_types", "mlp_layer_types", "attention_window")
 
 
 def load_pretrained(layout: Layout) -> nn.Module:
@@ -230,7 +230,7 @@ def _keep_layers(config: Any, layout: Layout) -> None:
     except NotImplementedError as error:
         # So does transformers refuse, of a number that it derives from other settings.
         raise fixed from error
-    for name in _PER_LAYER:
+    for name in PER_LAYER:
         entries = getattr(config, name, None)
         if isinstance(entries, list):
             setattr(config, name, entries[:kept])

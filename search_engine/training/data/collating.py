@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,13 +14,14 @@ from search_engine.encoders.batching import TokenizedText
 from search_engine.encoders.checkpoints.layout import Layout
 from search_engine.encoders.checkpoints.module_specs import Input
 from search_engine.encoders.tokenizers.opening import InputTokenizer, open_tokenizer
-from search_engine.encoders.tokenizers.pairs import PromptedPair
-from search_engine.training.data.formats import Columns, Format
+from search_engine.errors import TrainingDataError
+from search_engine.training.data.batches import Example
+from search_engine.training.data.formats import Format
 from search_engine.training.data.training_set import OpenedSet
+from search_engine.training.data.values import is_finite, kind_of
 
-Example: TypeAlias = tuple[int, int, Mapping[str, Any]]
 # Formats whose first text is a query, and whose others are documents.
-_ASYMMETRIC: tuple[Format, ...] = ("pairs", "tuples", "scored_tuples", "lists")
+_ASYMMETRIC: tuple[Format, ...] = ("pairs", "tuples", "scored_tuples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +64,34 @@ class TextCollator:
     Args:
         sets: those that the examples are of.
         layout: of the checkpoint that is trained.
+
+    Raises:
+        TrainingDataError: a set has lists of documents, which a cross-encoder alone takes.
     """
 
     def __init__(self, sets: Sequence[OpenedSet], layout: Layout) -> None:
+        for opened in sets:
+            if opened.columns.format == "lists":
+                raise TrainingDataError(
+                    f"{opened.name}: an encoder of single texts takes no lists of documents; choose"
+                    " a loss of tuples, or train a cross-encoder."
+                )
         self._sets = sets
         self._layout = layout
         self._tokenizers: dict[str, InputTokenizer] = {}
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, TrainingBatch]:
-        """The batch under the name by which the model takes it."""
+        """The batch under the name by which the model takes it.
+
+        Raises:
+            TrainingDataError: a label is no finite number, or they differ in length.
+        """
         opened = self._sets[examples[0][0]]
         columns = [
             self._column(opened, position, [example[name] for _, _, example in examples])
             for position, name in enumerate(opened.columns.texts)
         ]
-        labels = make_labels(opened.columns, [example for _, _, example in examples])
+        labels = make_labels(opened, examples)
         rows = tuple(row for _, row, _ in examples)
         return {"batch": TrainingBatch(opened.name, rows, tuple(columns), labels)}
 
@@ -98,33 +113,6 @@ class TextCollator:
         return self._tokenizers[folder]
 
 
-class PairCollator:
-    """Examples to batches for a cross-encoder: every query with each of its documents."""
-
-    def __init__(self, sets: Sequence[OpenedSet], layout: Layout) -> None:
-        self._sets = sets
-        self._layout = layout
-        self._tokenizer = open_tokenizer(layout)
-
-    def __call__(self, examples: Sequence[Example]) -> dict[str, TrainingBatch]:
-        """The batch under the name by which the model takes it."""
-        opened = self._sets[examples[0][0]]
-        rows = tuple(row for _, row, _ in examples)
-        prompt = prompt_of(opened, 0, None, self._layout)
-        pairs: list[tuple[str, str]] = []
-        labels: list[float] = []
-        counts = []
-        for _, _, example in examples:
-            query, documents, grades = _as_list(opened.columns, example)
-            pairs += [(query, document) for document in documents]
-            labels += grades
-            counts.append(len(documents))
-        prompted = [PromptedPair(query, text, prompt=prompt) for query, text in pairs]
-        column = TextColumn(pairs, self._tokenizer.tokenize(prompted), None)
-        made = torch.tensor(labels) if labels else None
-        return {"batch": TrainingBatch(opened.name, rows, (column,), made, tuple(counts))}
-
-
 def prompt_of(opened: OpenedSet, position: int, kind: Input, layout: Layout) -> str:
     """What is put before the texts of a column."""
     prompts = opened.origin.prompts
@@ -135,23 +123,41 @@ def prompt_of(opened: OpenedSet, position: int, kind: Input, layout: Layout) -> 
     return layout.prompts.get(named, "") if named else ""
 
 
-def make_labels(columns: Columns, examples: Sequence[Mapping[str, Any]]) -> Tensor | None:
-    """The labels of some examples, [b] or [b, n]; None where they have none."""
+def make_labels(opened: OpenedSet, examples: Sequence[Example]) -> Tensor | None:
+    """The labels of some examples of a set, [b] or [b, n]; None where they have none.
+
+    Returns:
+        int64 of labelled pairs and classes, else float32.
+
+    Raises:
+        TrainingDataError: a label is no finite number, or they differ in length; the message names
+            the examples.
+    """
+    columns = opened.columns
     if columns.label is None:
         return None
-    values = [example[columns.label] for example in examples]
+    values = [example[columns.label] for _, _, example in examples]
     whole = columns.format in ("labelled_pairs", "classes")
+    lengths = [len(value) if kind_of(value) == "numbers" else 0 for value in values]
+    for (_, row, _), value, length in zip(examples, values, lengths, strict=True):
+        is_number = kind_of(value) in ("integer", "number")
+        if not (is_number or length) or not is_finite(value):
+            raise _error(opened, row, f"{columns.label} is {value!r:.60}, and not a finite number")
+        if whole and (not is_number or value != int(value)):
+            raise _error(opened, row, f"{columns.label} is {value!r:.60}, and not an integer")
+        if length != lengths[0]:
+            raise _error(
+                opened,
+                row,
+                f"{columns.label} has {length or 'no list of'} numbers, and example "
+                f"{examples[0][1]} has {lengths[0] or 'no list of them'}",
+            )
+    if lengths and lengths[0]:
+        return torch.from_numpy(np.asarray(values, dtype=np.float32))
     return torch.tensor(values, dtype=torch.int64 if whole else torch.float32)
 
 
-def _as_list(columns: Columns, example: Mapping[str, Any]) -> tuple[str, list[str], list[Any]]:
-    """An example as one query, its documents, and what each is worth."""
-    query, *others = (example[name] for name in columns.texts)
-    if columns.format == "lists":
-        return query, list(others[0]), list(example[columns.label or ""])
-    if columns.format == "tuples":
-        return query, others, [1, *[0] * (len(others) - 1)]
-    if columns.label is None:
-        return query, others, []
-    value = example[columns.label]
-    return query, others, list(value) if isinstance(value, Sequence) else [value]
+def _error(opened: OpenedSet, row: int, fault: str) -> TrainingDataError:
+    return TrainingDataError(
+        f"{opened.name}: example {row} (counted from 0): {fault}. Mend it, or take it out."
+    )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from search_engine.errors import TrainingDataError
+
 
 @dataclass(frozen=True, slots=True)
 class VectorBatch:
@@ -25,6 +27,28 @@ class VectorBatch:
     texts: tuple[Sequence[str], ...] = ()
     progress: float = 1.0
 
+    def labels_for(self, loss: str, *widths: int | None) -> Tensor:
+        """The labels, which are what a loss takes.
+
+        Args:
+            loss: its name, for messages.
+            widths: how many labels an example may have; None is a single number, [b].
+
+        Raises:
+            TrainingDataError: there are no labels, or not as many.
+        """
+        if self.labels is None:
+            raise TrainingDataError(f"{loss} wants labels, and the data has none.")
+        examples = len(self.vectors[0])
+        shapes = [(examples,) if width is None else (examples, width) for width in widths]
+        if tuple(self.labels.shape) not in shapes:
+            raise TrainingDataError(
+                f"{loss} wants labels of shape {' or '.join(str(list(each)) for each in shapes)} "
+                f"for {examples} examples of {len(self.vectors)} texts; these are "
+                f"{list(self.labels.shape)}."
+            )
+        return self.labels
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreBatch:
@@ -34,7 +58,8 @@ class ScoreBatch:
         logits: of each pair of texts, float32 [pairs, labels of the model], before any activation;
             the pairs of one query follow one another.
         documents: how many of the pairs each query has.
-        labels: of each pair, float32 or int64 [pairs]; None without labels.
+        labels: of each pair, float32 or int64 [pairs], or the probability of each class, float32
+            [pairs, classes]; None without labels.
         progress: which share of the training is done, from 0 to 1.
     """
 

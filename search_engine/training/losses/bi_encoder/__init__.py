@@ -13,6 +13,16 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
         "MultipleNegativesRankingLoss",
         "CachedMultipleNegativesRankingLoss",
     ),
+    "gist_embed": ("GISTEmbedLoss",),
+    "margin_mse": ("MarginMSELoss",),
+    "distill_kl_div": ("DistillKLDivLoss",),
+    "mse": ("MSELoss",),
+    "triplet": ("TripletLoss",),
+    "cosent": ("CoSENTLoss",),
+    "cosine_similarity": ("CosineSimilarityLoss",),
+    "contrastive": ("ContrastiveLoss",),
+    "softmax": ("SoftmaxLoss",),
+    "matryoshka": ("MatryoshkaLoss",),
 }
 LOSSES: Registry[type[Loss]] = Registry(
     "bi-encoder loss",

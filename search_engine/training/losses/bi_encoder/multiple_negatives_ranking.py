@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -12,9 +12,11 @@ from search_engine.training.data.formats import Format
 from search_engine.training.losses.gathering import gather
 from search_engine.training.losses.inputs import VectorBatch
 from search_engine.training.losses.loss import Loss
+from search_engine.training.losses.options import check_above_zero, check_choice
 from search_engine.training.losses.similarity import SimilarityName, similarity_named
 
 Direction: TypeAlias = Literal["query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"]
+Partition: TypeAlias = Literal["joint", "per_direction"]
 Hardness: TypeAlias = Literal["in_batch_negatives", "hard_negatives", "all_negatives"]
 
 
@@ -31,7 +33,9 @@ class MultipleNegativesRankingLoss(Loss):
         partition: "joint" is one sum over all directions, "per_direction" the mean of one
             cross-entropy for each.
         hardness: which negatives weigh more the more similar they are (Lan et al. 2025), by
-            exp(hardness_strength * s).
+            exp(hardness_strength * s): those of other queries, those given with the query, or both;
+            None is no weighing.
+        hardness_strength: above 0 with `hardness`.
         gather: whether the negatives are those of all processes.
     """
 
@@ -43,24 +47,35 @@ class MultipleNegativesRankingLoss(Loss):
         scale: float = 20.0,
         similarity: SimilarityName = "cosine",
         directions: tuple[Direction, ...] = ("query_to_doc",),
-        partition: Literal["joint", "per_direction"] = "joint",
+        partition: Partition = "joint",
         hardness: Hardness | None = None,
         hardness_strength: float = 0.0,
         gather: bool = False,
     ) -> None:
         super().__init__()
-        if scale <= 0:
-            raise ConfigError(f"scale is {scale}, and must be above 0.")
+        check_above_zero("scale", scale)
+        similarity_named(similarity)
+        for direction in directions:
+            check_choice("direction", direction, get_args(Direction))
         if "query_to_doc" not in directions:
             raise ConfigError("directions must have 'query_to_doc', which holds the positives.")
+        check_choice("partition", partition, get_args(Partition))
         if partition == "per_direction" and {"query_to_query", "doc_to_doc"} & set(directions):
             raise ConfigError(
                 "partition 'per_direction' needs the positive in each direction, which "
                 "'query_to_query' and 'doc_to_doc' do not have; use 'joint'."
             )
+        if hardness is not None:
+            check_choice("hardness", hardness, get_args(Hardness))
+            check_above_zero("hardness_strength", hardness_strength)
+        elif hardness_strength != 0:
+            raise ConfigError(
+                f"hardness_strength is {hardness_strength}, and without hardness nothing weighs "
+                "by it; give both or none."
+            )
         self.scale = scale
         self.similarity = similarity
-        self.directions = directions
+        self.directions = tuple(directions)
         self.partition = partition
         self.hardness = hardness
         self.hardness_strength = hardness_strength
@@ -89,7 +104,7 @@ class MultipleNegativesRankingLoss(Loss):
         scores = {name: each * self.scale for name, each in scores.items()}
         if self.hardness is not None:
             scores["query_to_doc"] = scores["query_to_doc"] + hard * self._weighed(own, own_texts)
-        positives = scores["query_to_doc"][own_texts[:, : len(own[0])].nonzero(as_tuple=True)]
+        positives = scores["query_to_doc"][:, : len(queries)][own]
         if self.partition == "joint":
             partition = torch.cat(list(scores.values()), dim=1).logsumexp(dim=1)
         else:
@@ -122,7 +137,7 @@ class CachedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
         scale: float = 20.0,
         similarity: SimilarityName = "cosine",
         directions: tuple[Direction, ...] = ("query_to_doc",),
-        partition: Literal["joint", "per_direction"] = "joint",
+        partition: Partition = "joint",
         hardness: Hardness | None = None,
         hardness_strength: float = 0.0,
         gather: bool = False,

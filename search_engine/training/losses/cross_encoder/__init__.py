@@ -9,7 +9,19 @@ from search_engine.registry import Registry
 from search_engine.training.losses.loss import Loss
 
 _MODULES: Mapping[str, tuple[str, ...]] = {
+    "adr_mse": ("ADRMSELoss",),
     "binary_cross_entropy": ("BinaryCrossEntropyLoss",),
+    "cross_entropy": ("CrossEntropyLoss",),
+    "lambda_loss": ("LambdaLoss",),
+    "list_mle": ("ListMLELoss", "PListMLELoss"),
+    "list_net": ("ListNetLoss",),
+    "margin_mse": ("MarginMSELoss",),
+    "mse": ("MSELoss",),
+    "multiple_negatives_ranking": (
+        "MultipleNegativesRankingLoss",
+        "CachedMultipleNegativesRankingLoss",
+    ),
+    "rank_net": ("RankNetLoss",),
 }
 LOSSES: Registry[type[Loss]] = Registry(
     "cross-encoder loss",

@@ -10,27 +10,40 @@ from torch.nn import functional
 
 from search_engine.errors import TrainingDataError
 from search_engine.training.data.formats import Format
+from search_engine.training.losses.cross_encoder.activations import Activation
+from search_engine.training.losses.cross_encoder.single_score import SingleScoreLoss
 from search_engine.training.losses.inputs import ScoreBatch
-from search_engine.training.losses.loss import Loss
+from search_engine.training.losses.options import check_above_zero
 
 
-class BinaryCrossEntropyLoss(Loss):
-    """Binary cross-entropy of the sigmoid of a pair's logit with its label.
+class BinaryCrossEntropyLoss(SingleScoreLoss):
+    """Binary cross-entropy of the sigmoid of a pair's score with its label, from 0 to 1.
+
+    loss = -mean over pairs of (weight * y * log sigmoid(s) + (1 - y) * log(1 - sigmoid(s)))
 
     Args:
         positive_weight: how often a positive counts, where negatives are many.
+        activation: before the sigmoid.
     """
 
-    formats: ClassVar[tuple[Format, ...]] = ("labelled_pairs", "scored_pairs", "lists", "tuples")
+    formats: ClassVar[tuple[Format, ...]] = ("scored_pairs", "labelled_pairs", "lists", "tuples")
 
-    def __init__(self, *, positive_weight: float = 1.0) -> None:
-        super().__init__()
+    def __init__(
+        self, *, positive_weight: float = 1.0, activation: Activation = "identity"
+    ) -> None:
+        super().__init__(activation=activation)
+        check_above_zero("positive_weight", positive_weight)
         self.positive_weight = positive_weight
 
     def forward(self, batch: ScoreBatch) -> Tensor:
-        if batch.labels is None:
-            raise TrainingDataError("BinaryCrossEntropyLoss wants a label for each pair.")
-        weight = torch.tensor(self.positive_weight, device=batch.logits.device)
+        labels = self.labels(batch)
+        outside = labels[(labels < 0) | (labels > 1)]
+        if len(outside):
+            raise TrainingDataError(
+                f"BinaryCrossEntropyLoss wants labels from 0 to 1, and one is {outside[0].item():g}"
+                ". Scale them, or take MSELoss."
+            )
+        weight = torch.tensor(self.positive_weight, device=labels.device)
         return functional.binary_cross_entropy_with_logits(
-            batch.logits[:, 0], batch.labels.float(), pos_weight=weight
+            self.scores(batch), labels, pos_weight=weight
         )

@@ -33,7 +33,7 @@ from search_engine.training.distillation.multilingual import distill_multilingua
 from search_engine.training.distillation.parallel_sentences import ParallelSentences
 
 METRIC = "mean_accuracy"
-SETTINGS = TrainingSettings(epochs=2, batch_size=64, learning_rate=1e-4, precision="bfloat16")
+SETTINGS = TrainingSettings(max_steps=300, batch_size=64, learning_rate=2e-4, precision="bfloat16")
 
 
 def main() -> int:

@@ -5,9 +5,9 @@
 Both train all-MiniLM-L6-v2 by MultipleNegativesRankingLoss on the same 32 pairs a step, a question
 of MedQuAD and its answer cut at 256 tokens, at the same settings (AdamW, linear schedule, no
 evaluation, nothing saved between), in float32 and in bfloat16. Each run is a process of its own,
-the sides take turns; the clock runs from the end of the first step to that of the last. The cached loss
-is one batch of 4,096 pairs of command-line pages (question and page about 75 tokens together), 32
-texts at a time, forwards and backwards.
+the sides take turns; the clock runs from the end of the first step to that of the last. The cached
+loss is one batch of 4,096 pairs of command-line pages (question and page about 75 tokens together),
+32 texts at a time, forwards and backwards.
 """
 
 from __future__ import annotations

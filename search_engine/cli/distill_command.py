@@ -15,6 +15,7 @@ from search_engine.cli.distilling import (
     finish_distillation,
     open_bi_encoder,
     open_scores,
+    print_into,
     print_projection,
     read_texts,
     scored_sets,
@@ -148,7 +149,7 @@ def multilingual(
             resume=options.resume,
             device=options.device,
             offline=options.offline,
-            on_problem=problems.append,
+            on_problem=print_into(problems),
             on_rows=on_rows,
             on_log=log,
         )
@@ -212,32 +213,46 @@ def dimension(
     options: TrainingOptions,
 ) -> None:
     """A bi-encoder whose vectors are projected to fewer dimensions."""
-    import shutil
-
-    from search_engine.training.distillation.folder import open_folder
-    from search_engine.training.distillation.projection import write_projected
+    from search_engine.training.distillation.folder import open_run, write_student
+    from search_engine.training.distillation.projection import Projection, write_projected
     from search_engine.training.distillation.teachers import Similarities
 
+    if options.resume and not data:
+        raise typer.BadParameter(
+            "--resume goes on with a training; give its --data, or leave --resume out"
+        )
     sets = scored_sets(data, loss, loss_option, kind="bi") if data else []
-    folder = open_folder(options.output, labels=labels, resume=options.resume)
-    projection = None
-    if not folder.resumes:
-        shutil.rmtree(folder.student, ignore_errors=True)
+    folder = open_run(
+        options.output,
+        labels=labels,
+        resume=options.resume,
+        settings=options.settings(),
+        device=options.device,
+    )
+    encoder = open_bi_encoder(teacher, options)
+
+    def write(place: Path) -> Projection:
         with encoding_progress() as on_texts:
-            projection = write_projected(
+            return write_projected(
                 teacher,
                 read_texts(texts),
-                folder.student,
+                place,
                 dimension=to,
                 device=options.device,
                 offline=options.offline,
                 on_texts=on_texts,
             )
-    if not sets:
+
+    projection = write_student(
+        folder,
+        {"teacher": encoder.fingerprint, "dimension": to},
+        write,
+        reuse=options.resume,
+    )
+    if projection is not None and not (sets and options.as_json):
         print_projection(projection, folder.student, as_json=options.as_json)
+    if not sets:
         return
-    if projection is not None and not options.as_json:
-        print_projection(projection, folder.student, as_json=False)
-    whole = Similarities(open_bi_encoder(teacher, options))
+    whole = Similarities(encoder)
     extra = {} if projection is None else {"projection": asdict(projection)}
     distill_into(whole, str(folder.student), sets, "bi", labels, options, extra=extra)

@@ -77,11 +77,24 @@ def distill_into(
             resume=options.resume,
             device=options.device,
             offline=options.offline,
-            on_problem=problems.append,
+            on_problem=print_into(problems),
             on_rows=on_rows,
             on_log=log,
         )
     finish_distillation(report, options, extra=extra, problems=problems)
+
+
+def print_into(problems: list[ReadError]) -> Callable[[ReadError], None]:
+    """What prints a problem as it comes, for it may be why all fails, and keeps it."""
+    from search_engine.cli.terminal import printable
+    from search_engine.training.processes import is_first_process
+
+    def tell(problem: ReadError) -> None:
+        problems.append(problem)
+        if is_first_process():
+            typer.echo(f"problem: {printable(str(problem))}", err=True)
+
+    return tell
 
 
 def finish_distillation(
@@ -91,23 +104,30 @@ def finish_distillation(
     extra: dict[str, Any] | None = None,
     problems: Sequence[ReadError] = (),
 ) -> None:
-    """Print the report, and end with status 3 where some lines were not read."""
-    from search_engine.cli.terminal import printable
-    from search_engine.cli.training_report import print_training
+    """Print the report in one process, and end with status 3 where some lines were not read.
 
-    for problem in problems:
-        typer.echo(f"problem: {printable(str(problem))}", err=True)
+    Args:
+        problems: of those lines, printed before.
+    """
+    from search_engine.cli.training_report import print_training
+    from search_engine.training.processes import count_processes, is_first_process
+
+    if not is_first_process():
+        return
     print_training(report, as_json=options.as_json, extra=extra)
-    if problems:
+    # A launcher of several takes any status but 0 for a failure.
+    if problems and count_processes() == 1:
         raise typer.Exit(_SOME_NOT_READ)
 
 
-def print_projection(projection: Projection | None, folder: Path, *, as_json: bool) -> None:
+def print_projection(projection: Projection, folder: Path, *, as_json: bool) -> None:
     """Say what a projection keeps, measured on texts that it was not computed from."""
     import json
 
-    if projection is None:
-        raise typer.BadParameter("there is no training to resume; leave --resume out")
+    from search_engine.training.processes import is_first_process
+
+    if not is_first_process():
+        return
     if as_json:
         typer.echo(json.dumps({"model": str(folder), "projection": asdict(projection)}))
         return
@@ -115,9 +135,14 @@ def print_projection(projection: Projection | None, folder: Path, *, as_json: bo
         f"{projection.dimension} dimensions hold {projection.variance:.1%} of the variance of "
         f"{projection.texts} texts"
     )
+    correlation = (
+        "their cosines are too few to compare with those of before"
+        if projection.correlation is None
+        else f"their cosines correlate with those of before by {projection.correlation:.4f}"
+    )
     typer.echo(
-        f"{projection.held_out} other texts: their cosines correlate with those of before by "
-        f"{projection.correlation:.4f}, and {projection.nearest_kept:.1%} of the nearest ten stay"
+        f"{projection.held_out} other texts: {correlation}, and {projection.nearest_kept:.1%} of "
+        "the nearest ten stay"
     )
     typer.echo(f"model: {folder}")
 
@@ -140,6 +165,7 @@ def read_texts(path: Path) -> Iterator[str]:
     import gzip
 
     from search_engine.errors import ReadError
+    from search_engine.ingest.formats.compressed import GZIP_ERRORS
 
     try:
         with (
@@ -148,7 +174,7 @@ def read_texts(path: Path) -> Iterator[str]:
             else path.open(encoding="utf-8") as lines
         ):
             yield from (line.strip() for line in lines if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, *GZIP_ERRORS) as error:
         raise ReadError(str(path), f"cannot be read: {error}") from error
 
 

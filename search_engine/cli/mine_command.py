@@ -138,14 +138,21 @@ def mine(
         raise typer.BadParameter("an index has encoders of its own; leave --model out")
     if index is None and leg is not MiningLeg.FUSED:
         raise typer.BadParameter("--leg is one of an index; give --index NAME")
-    if output.resolve() == Path(pairs).resolve():
-        raise typer.BadParameter("the output would replace the pairs; give another --output")
     from pydantic import ValidationError
 
+    from search_engine.cli.terminal import printable
     from search_engine.evaluation.datasets import load_dataset
+    from search_engine.training.mining.examples import check_output, unfinished_file
     from search_engine.training.mining.queries import judged_queries, read_pairs
     from search_engine.training.mining.settings import MiningSettings
 
+    given = Path(pairs).resolve()
+    for place in (output.resolve(), unfinished_file(output)):
+        if place == given or (given.is_dir() and given in place.parents):
+            raise typer.BadParameter(
+                f"the output {place} would replace the pairs, or a file among them; give another "
+                "--output"
+            )
     try:
         settings = MiningSettings(
             negatives=negatives,
@@ -163,10 +170,17 @@ def mine(
         wrong = error.errors()[0]
         raise typer.BadParameter(str(wrong["msg"]).removeprefix("Value error, ")) from error
     folder = None if index is None else existing_index(index)
+    check_output(output)
     problems: list[ReadError] = []
+
+    def tell(problem: ReadError) -> None:
+        # At once, for it may be why all fails.
+        typer.echo(f"problem: {printable(str(problem))}", err=True)
+        problems.append(problem)
+
     dataset = None
     if Path(pairs).is_file():
-        queries = read_pairs(Path(pairs), on_problem=problems.append)
+        queries = read_pairs(Path(pairs), on_problem=tell)
     else:
         dataset = load_dataset(pairs, split=split, offline=offline)
         queries = judged_queries(dataset)
@@ -176,6 +190,8 @@ def mine(
             queries, source, settings, output, format_, with_scores=scores, rescore=rescore,
             options=options,
         )  # fmt: skip
+    if not report.examples:
+        typer.echo(f"nothing was mined, and {output} is left as it was", err=True)
     _print(report, problems, as_json=as_json)
 
 
@@ -252,12 +268,14 @@ def _write(
 
 
 def _print(report: MiningReport, problems: list[ReadError], *, as_json: bool) -> None:
-    """Say what was mined, and end with status 3 where some pairs were not read."""
-    from search_engine.cli.terminal import count_of, printable
+    """Say what was mined, and end with status 3 where some pairs were not read.
+
+    Args:
+        problems: of those pairs, printed before.
+    """
+    from search_engine.cli.terminal import count_of
     from search_engine.errors import TrainingDataError
 
-    for problem in problems:
-        typer.echo(f"problem: {printable(str(problem))}", err=True)
     if report.missing_positives and report.without_positive == report.queries:
         raise TrainingDataError(
             f"none of {count_of(report.missing_positives, 'positive')} is a document of the corpus "

@@ -65,16 +65,21 @@ def train(
 
     The folder of the run gets the model, its card, checkpoints to resume from, the log and curves.
     """
+    import torch
+
     from search_engine.cli.training_progress import training_progress
     from search_engine.cli.training_report import print_training
+    from search_engine.training.processes import count_processes, is_first_process
     from search_engine.training.runs import train as train_model
 
     if matryoshka is not None and kind is not EncoderKind.BI:
         raise typer.BadParameter("--matryoshka is for bi-encoders, whose vectors can be cut")
     settings = options.settings()
+    # Losses may have random weights of their own.
+    torch.manual_seed(settings.seed)
     sets = _sets(
         data, loss, loss_option or [], kind=kind, columns=columns, prompt=prompt,
-        matryoshka=matryoshka,
+        matryoshka=matryoshka, offline=options.offline,
     )  # fmt: skip
     evaluators = options.evaluators(kind.value)
     with training_progress(settings) as log:
@@ -90,8 +95,11 @@ def train(
             offline=options.offline,
             on_log=log,
         )
+    if not is_first_process():
+        return
     print_training(report, as_json=options.as_json)
-    if any((report.problems or {}).values()):
+    # A launcher of several takes any status but 0 for a failure.
+    if any(report.problems.values()) and count_processes() == 1:
         raise typer.Exit(_SOME_NOT_READ)
 
 
@@ -104,6 +112,7 @@ def _sets(
     columns: str | None,
     prompt: list[str] | None,
     matryoshka: str | None,
+    offline: bool,
 ) -> list[TrainingSet]:
     from search_engine.cli.training_losses import make_loss
     from search_engine.training.data.training_set import TrainingSet
@@ -121,7 +130,7 @@ def _sets(
     return [
         TrainingSet(
             source,
-            make_loss(name, loss_options, kind=kind.value, matryoshka=matryoshka),
+            make_loss(name, loss_options, kind=kind.value, matryoshka=matryoshka, offline=offline),
             columns=tuple(part.strip() for part in columns.split(",")) if columns else (),
             prompts=prompts,
         )

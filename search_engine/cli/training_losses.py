@@ -25,6 +25,7 @@ def make_loss(
     *,
     kind: Literal["bi", "sparse", "cross"],
     matryoshka: str | None = None,
+    offline: bool = False,
 ) -> Loss:
     """A loss of that name, or of `FILE.py:CLASS`, with its options.
 
@@ -32,6 +33,7 @@ def make_loss(
         options: `name=value` each; of the loss that a loss wraps, `loss=NAME` and
             `loss.name=value`.
         matryoshka: dimensions, by commas, that the loss is computed of as well.
+        offline: for losses that may ask the network.
 
     Raises:
         BadParameter: an option is missing, unknown or wrong.
@@ -44,14 +46,17 @@ def make_loss(
         if not equals or not key:
             raise typer.BadParameter(f"--loss-option {option!r} is not of the form name=value")
         given[key] = value
-    loss = _make(name, given, kind)
+    loss = _make(name, given, kind, offline=offline)
     if matryoshka is None:
         return loss
-    options_of_it = {"loss": loss, "dimensions": _split(matryoshka)}
+    dimensions = _split(matryoshka)
+    if not dimensions or not all(isinstance(each, int) for each in dimensions):
+        raise typer.BadParameter(f"--matryoshka {matryoshka!r} is not of the form 384,256,128")
+    options_of_it = {"loss": loss, "dimensions": dimensions}
     return _construct(_find("MatryoshkaLoss", kind), options_of_it)
 
 
-def _make(name: str, options: Mapping[str, str], kind: str) -> Loss:
+def _make(name: str, options: Mapping[str, str], kind: str, *, offline: bool) -> Loss:
     loss = _find(name, kind)
     own = {key: value for key, value in options.items() if "." not in key}
     inner = {key.partition(".")[2]: v for key, v in options.items() if key.startswith("loss.")}
@@ -59,14 +64,19 @@ def _make(name: str, options: Mapping[str, str], kind: str) -> Loss:
         raise typer.BadParameter(f"--loss-option {lost[0]}: there is no such option")
     if inner and "loss" not in own:
         raise typer.BadParameter(f"--loss-option loss.{next(iter(inner))} needs loss=NAME")
-    parameters = inspect.signature(loss).parameters
+    # A loss without an __init__ of its own has that of its base, which takes anything.
+    parameters = {
+        key: parameter
+        for key, parameter in inspect.signature(loss).parameters.items()
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    }
     if unknown := [key for key in own if key not in parameters]:
         known = ", ".join(parameters) or "none"
         raise typer.BadParameter(f"{name} has no option {unknown[0]!r}; its options are: {known}")
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"offline": True} if offline and "offline" in parameters else {}
     for key, value in own.items():
         if key == "loss":
-            values[key] = _make(value, inner, kind)
+            values[key] = _make(value, inner, kind, offline=offline)
         else:
             values[key] = _read(value, several=_is_sequence(parameters[key]))
     missing = [
@@ -83,7 +93,8 @@ def _construct(loss: type[Loss], values: Mapping[str, Any]) -> Loss:
     try:
         return loss(**values)
     except (TypeError, ValueError) as error:
-        raise typer.BadParameter(f"options of {loss.__name__}: {error}") from error
+        shown = ", ".join(f"{key}={value!r}" for key, value in values.items() if key != "loss")
+        raise typer.BadParameter(f"{loss.__name__} cannot be made with {shown}: {error}") from error
 
 
 def _find(name: str, kind: str) -> type[Loss]:
@@ -117,8 +128,6 @@ def _load(path: Path, name: str) -> type[Loss]:
             f"{path}: {name!r} is no loss; make it a subclass of "
             "search_engine.training.losses.loss.Loss."
         )
-    if "formats" not in vars(found) and not hasattr(found, "formats"):
-        raise ConfigError(f"{path}: {name} does not say which formats of data it takes.")
     return found
 
 

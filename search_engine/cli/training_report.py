@@ -25,6 +25,11 @@ def print_training(
     Args:
         extra: what a distillation has to say besides, for JSON.
     """
+    from search_engine.cli.terminal import printable_line
+
+    for name, notes in report.notes.items():
+        for note in notes:
+            typer.echo(f"{printable_line(name)}: {printable_line(note)}", err=True)
     if as_json:
         typer.echo(json.dumps(to_json(report) | (extra or {})))
         return
@@ -47,8 +52,9 @@ def to_json(report: TrainingReport) -> dict[str, Any]:
         "losses": [list(each) for each in report.losses],
         "scores": [{"step": step, **scores} for step, scores in report.scores],
         "best_step": report.best_step,
-        "comparisons": [comparison.to_json() for comparison in report.comparisons],
-        "problems": dict(report.problems or {}),
+        "comparisons": {name: found.to_json() for name, found in report.comparisons.items()},
+        "problems": dict(report.problems),
+        "notes": {name: list(notes) for name, notes in report.notes.items()},
     }
 
 
@@ -73,10 +79,10 @@ def _print_scores(report: TrainingReport) -> None:
     before = scores.get(0, {})
     after = scores.get(report.best_step or 0, report.scores[-1][1])
     intervals = {}
-    for comparison in report.comparisons:
+    for name, comparison in report.comparisons.items():
         for row in comparison.metrics:
             low, high = row.interval
-            intervals[row.metric] = f"{low:+.4f} to {high:+.4f}"
+            intervals[f"{name}_{row.metric}"] = f"{low:+.4f} to {high:+.4f}"
     table = Table(title=f"Scores before training and of the model, step {report.best_step}")
     table.add_column("score", overflow="fold")
     for column in ("before", "after", "difference", "95 % interval"):
@@ -88,6 +94,6 @@ def _print_scores(report: TrainingReport) -> None:
             "" if known is None else f"{known:.4f}",
             f"{value:.4f}",
             "" if known is None else f"{value - known:+.4f}",
-            next((text for metric, text in intervals.items() if name.endswith(f"_{metric}")), ""),
+            intervals.get(name, ""),
         )
     Console(highlight=False).print(table)

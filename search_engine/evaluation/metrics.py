@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -51,7 +52,7 @@ def score_run(
 
     Raises:
         ConfigError: there is no metric of that name.
-        DatasetError: a ranking has a document twice.
+        DatasetError: a ranking has a document twice, or a grade is no whole number.
     """
     asked = {name: split_metric(name) for name in metrics}
     rankings = {query_id: list(run.get(query_id, ())) for query_id in sorted(qrels)}
@@ -100,17 +101,34 @@ def _evaluate(
     rankings: Mapping[str, Sequence[str]],
     measures: set[str],
 ) -> Mapping[str, Mapping[str, float]]:
-    # trec_eval orders by score and breaks ties by document id: scores that fall strictly keep the
-    # order that the engine chose.
-    scores = {
-        query_id: {doc_id: float(-rank) for rank, doc_id in enumerate(ranking)}
-        for query_id, ranking in rankings.items()
-    }
-    evaluator = pytrec_eval.RelevanceEvaluator(
-        {query_id: dict(grades) for query_id, grades in qrels.items()}, measures
-    )
-    values: Mapping[str, Mapping[str, float]] = evaluator.evaluate(scores)
-    return values
+    # trec_eval takes C strings: a NUL would end one, and half of a surrogate pair crashes. So it is
+    # given numbers, the same for a document in qrels and ranking.
+    query_names = {query_id: str(number) for number, query_id in enumerate(rankings)}
+    scores: dict[str, dict[str, float]] = {}
+    judged: dict[str, dict[str, int]] = {}
+    for query_id, ranking in rankings.items():
+        grades = qrels[query_id]
+        names = {doc: str(number) for number, doc in enumerate(dict.fromkeys((*grades, *ranking)))}
+        # It orders by score and breaks ties by document id: scores that fall strictly keep the
+        # order that the engine chose.
+        scores[query_names[query_id]] = {
+            names[doc]: float(-rank) for rank, doc in enumerate(ranking)
+        }
+        judged[query_names[query_id]] = {
+            names[doc]: _whole(grade, query_id, doc) for doc, grade in grades.items()
+        }
+    values = pytrec_eval.RelevanceEvaluator(judged, measures).evaluate(scores)
+    return {query_id: values[name] for query_id, name in query_names.items() if name in values}
+
+
+def _whole(grade: float, query_id: str, doc_id: str) -> int:
+    """The grade as the int that trec_eval takes, of whatever type of number it is."""
+    if not math.isfinite(grade) or int(grade) != grade:
+        raise DatasetError(
+            f"the grade of document {doc_id!r} for query {query_id!r} is {grade!r}; give a whole "
+            "number"
+        )
+    return int(grade)
 
 
 def _collect(

@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from search_engine.training.masked_language_model import pretrain_masked_language_model
     from search_engine.training.data.training_set import TrainingSet
+    from search_engine.training.masked_language_model import pretrain_masked_language_model
     from search_engine.training.runs import TrainingReport, train
     from search_engine.training.settings import LoraSettings, TrainingSettings
 

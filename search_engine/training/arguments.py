@@ -8,10 +8,23 @@ import torch
 from transformers import TrainingArguments
 
 from search_engine.errors import ConfigError
+from search_engine.training.processes import PATIENCE
 from search_engine.training.settings import TrainingSettings
 
-# Seconds that processes wait for the one that evaluates and writes.
-_PATIENCE = 24 * 3600
+
+def check_device(device: str | None) -> None:
+    """See that the device is one that training can be told to take.
+
+    Raises:
+        ConfigError: it is another.
+    """
+    if device not in (None, "cpu", "cuda"):
+        raise ConfigError(
+            f"device is {device!r}, and training takes cpu, or cuda, or none for the GPU where "
+            "there is one; CUDA_VISIBLE_DEVICES chooses among several."
+        )
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("the device 'cuda' cannot be used here: torch finds no GPU.")
 
 
 def check_precision(settings: TrainingSettings, device: str | None) -> None:
@@ -69,9 +82,9 @@ def trainer_arguments(
         metric_for_best_model="score" if evaluated else None,
         greater_is_better=True if evaluated else None,
         seed=settings.seed,
-        use_cpu=device == "cpu",
+        use_cpu=device == "cpu" or not torch.accelerator.is_available(),
         ddp_find_unused_parameters=unused,
-        ddp_timeout=_PATIENCE,
+        ddp_timeout=PATIENCE,
         log_level="passive",
         log_level_replica="passive",
         remove_unused_columns=False,

@@ -15,6 +15,7 @@ from search_engine.encoders.checkpoints.layout import Layout, read_layout
 from search_engine.encoders.checkpoints.module_specs import TRUNK, ModuleSpec
 from search_engine.encoders.modules.graph import load_graph
 from search_engine.encoders.saving import save_checkpoint
+from search_engine.encoders.tokenizers.tokenizer_files import count_positions
 from search_engine.errors import ConfigError
 from search_engine.training.lora import is_adapted, merge_adapters
 from search_engine.training.training_model import TrainingModel
@@ -69,15 +70,20 @@ def find_last_checkpoint(folder: Path) -> Path | None:
 
     The state is written last, so that one without it is of a process that died while it saved.
     """
-    complete = [path for path in folder.glob("checkpoint-*") if _is_complete(path)]
+    complete = [path for path in _checkpoints(folder) if _is_complete(path)]
     return max(complete, key=_steps, default=None)
 
 
 def remove_incomplete(folder: Path) -> None:
     """Take away what a process that died while it saved has left behind."""
-    for path in folder.glob("checkpoint-*"):
+    for path in _checkpoints(folder):
         if not _is_complete(path):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Those of a run; what a person has put beside them is called otherwise."""
+    return [path for path in folder.glob("checkpoint-*") if path.name.partition("-")[2].isdecimal()]
 
 
 def _is_complete(path: Path) -> bool:
@@ -93,12 +99,13 @@ def _steps(path: Path) -> int:
 
 
 def _extras(model: TrainingModel) -> Mapping[str, Tensor]:
-    """By name, the trained parameters that the model's own files do not hold as they are."""
+    """By name, what is trained or kept and the model's own files do not hold as it is."""
+    losses = model.losses.state_dict(prefix="losses.")
     adapted = any(is_adapted(graph) for graph in model.graphs.values())
-    return {
-        name: parameter
-        for name, parameter in model.named_parameters()
-        if name.startswith("losses.") or (parameter.requires_grad and adapted)
+    if not adapted:
+        return losses
+    return losses | {
+        name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
     }
 
 
@@ -124,8 +131,8 @@ def layout_with_max_tokens(layout: Layout, max_tokens: int | None) -> Layout:
 
     made = replace(layout, tree=tuple(map(limit, layout.tree))).along(None)
     for way in made.every_way():
-        positions = way.trunk_config.get("max_position_embeddings")
-        if isinstance(positions, int) and 0 < positions < max_tokens:
+        positions = count_positions(way)
+        if 0 < positions < max_tokens:
             raise ConfigError(
                 f"max_tokens is {max_tokens}, but {way.trunk.folder} reads {positions} at most."
             )

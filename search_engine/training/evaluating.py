@@ -13,6 +13,8 @@ from search_engine.evaluation.comparison import Comparison, compare
 from search_engine.evaluation.measured import Measured
 
 Kind: TypeAlias = Literal["bi", "sparse", "cross"]
+# Of each comparison: a statistic of all items is computed anew in each.
+_SAMPLES = 2_000
 TASKS: Mapping[Kind, Task] = {"bi": "embedding", "sparse": "sparse", "cross": "score"}
 
 
@@ -83,15 +85,15 @@ class Evaluation:
         self._forget(step, score)
         return scores | {"score": score}
 
-    def compare(self, before: Path, after: Path, *, step: int) -> tuple[Comparison, ...]:
-        """The model after training against the one before, by the evaluators that measure items.
+    def compare(self, before: Path, after: Path, *, step: int) -> dict[str, Comparison]:
+        """The model after training against the one before, by evaluators that measure items.
 
         Args:
             before, after: the two models.
             step: that the model after training is of.
         """
         if not self._measuring():
-            return ()
+            return {}
         sides = []
         for folder, at in ((before, 0), (after, step)):
             encoder = None
@@ -101,9 +103,12 @@ class Evaluation:
                     encoder = encoder or self._open(folder)
                     self._ask(evaluator, encoder, at)
             sides.append([self._measured[at, each.name] for each in self._measuring()])
-        names = ("before", "after")
-        return tuple(compare(first, second, names=names)
-                     for first, second in zip(*sides, strict=True))  # fmt: skip
+        return {
+            evaluator.name: compare(first, second, names=("before", "after"), samples=_SAMPLES)
+            for evaluator, first, second in zip(self._measuring(), *sides, strict=True)
+            # An evaluator need not keep the values of its items.
+            if first.per_item and second.per_item
+        }
 
     def _forget(self, step: int, score: float) -> None:
         """Keep what was measured of the first and of the best model only."""

@@ -23,9 +23,11 @@ from search_engine.encoders.saving import save_checkpoint
 from search_engine.encoders.tokenizers.opening import InputTokenizer, open_tokenizer
 from search_engine.encoders.tokenizers.tokenizer_files import read_tokenizer_settings
 from search_engine.errors import CheckpointError, ConfigError, TrainingDataError
-from search_engine.training.arguments import check_precision
+from search_engine.training.arguments import check_device, check_precision
 from search_engine.training.callbacks import LogEntry, LogFileCallback
 from search_engine.training.checkpoints import checkpoint_of, layout_with_max_tokens
+from search_engine.training.data.loading_batches import BatchLoader
+from search_engine.training.failures import check_packages, training_failures
 from search_engine.training.language_model_head import (
     read_layout_of_any_kind,
     to_sparse_layout,
@@ -40,7 +42,12 @@ from search_engine.training.masking import (
     ShuffledTexts,
     TokenizedTexts,
 )
-from search_engine.training.processes import ask_first, count_processes, join_processes
+from search_engine.training.processes import (
+    ask_first,
+    count_processes,
+    is_sharded,
+    join_processes,
+)
 from search_engine.training.report import TrainingReport, report_of
 from search_engine.training.run_folder import RunFolder
 from search_engine.training.settings import TrainingSettings
@@ -97,7 +104,9 @@ def pretrain_masked_language_model(
     """
     begun = time.monotonic()
     settings = settings or TrainingSettings(learning_rate=1e-4)
+    check_packages()
     _check_options(settings, masked_share, held_out)
+    check_device(device)
     check_precision(settings, device)
     join_processes(device)
     folder = RunFolder(Path(output))
@@ -120,45 +129,48 @@ def pretrain_masked_language_model(
         "texts": tokenized.fingerprint,
         "processes": count_processes(),
     }
-    last, layout = ask_first(
-        lambda: _enter(folder, layout, description, seed=settings.seed, resume=resume)
-    )
-    language_model = LanguageTrainingModel(layout)
-    if settings.gradient_checkpointing:
-        language_model.checkpoint_gradients()
-    masking = Masking(tokenizer.whole, mask_id=mask_id, share=masked_share, seed=settings.seed)
-    collator = MaskingCollator(
-        masking, name=name, input_names=layout.input_names, pad_id=tokenizer.pad_id
-    )
-    size = settings.batch_size
-    batches = [unseen[start : start + size] for start in range(0, len(unseen), size)]
-
-    def evaluate(_folder: Path) -> Mapping[str, float]:
-        places = ([(ALL_EPOCHS, int(row)) for row in rows] for rows in batches)
-        found = language_model.measure_all(
-            collator(tokenized.__getitems__(each))["batch"] for each in places
+    with training_failures(output):
+        last, with_head = ask_first(
+            lambda: _enter(folder, layout, description, seed=settings.seed, resume=resume)
         )
-        return found | {"score": -found["loss"]}
+        if with_head is not None:
+            layout = read_layout(with_head, task="sparse")
+        language_model = LanguageTrainingModel(layout)
+        if settings.gradient_checkpointing:
+            language_model.checkpoint_gradients()
+        masking = Masking(tokenizer.whole, mask_id=mask_id, share=masked_share, seed=settings.seed)
+        collator = MaskingCollator(
+            masking, name=name, input_names=layout.input_names, pad_id=tokenizer.pad_id
+        )
+        size = settings.batch_size
+        batches = [unseen[start : start + size] for start in range(0, len(unseen), size)]
 
-    trainer = _LanguageModelTrainer(
-        language_model,
-        tokenized,  # type: ignore[arg-type]
-        collator,  # type: ignore[arg-type]
-        settings=settings,
-        folder=folder.checkpoints,
-        evaluate=evaluate if batches else None,
-        device=device,
-    )
-    trainer.rows = trained
-    trainer.add_callback(LogFileCallback(folder.log, on_log))
-    state = trainer.run(last)
-    report = replace(
-        report_of(state, folder.model, (), evaluated=bool(batches)),
-        seconds=time.monotonic() - begun,
-        problems={name: tokenized.blank},
-    )
-    ask_first(lambda: _finish(report, folder))
-    return report
+        def evaluate(_folder: Path) -> Mapping[str, float]:
+            places = ([(ALL_EPOCHS, int(row)) for row in rows] for rows in batches)
+            found = language_model.measure_all(
+                collator(tokenized.__getitems__(each))["batch"] for each in places
+            )
+            return found | {"score": -found["loss"]}
+
+        trainer = _LanguageModelTrainer(
+            language_model,
+            tokenized,  # type: ignore[arg-type]
+            collator,  # type: ignore[arg-type]
+            settings=settings,
+            folder=folder.checkpoints,
+            evaluate=evaluate if batches else None,
+            device=device,
+        )
+        trainer.rows = trained
+        trainer.add_callback(LogFileCallback(folder.log, on_log))
+        state = trainer.run(last)
+        report = replace(
+            report_of(state, folder.model, (), evaluated=bool(batches)),
+            seconds=time.monotonic() - begun,
+            problems={name: tokenized.blank},
+        )
+        ask_first(lambda: _finish(report, folder))
+        return report
 
 
 class LanguageTrainingModel(TrainingModel):
@@ -221,20 +233,12 @@ class _LanguageModelTrainer(EncoderTrainer):
             rank=self.args.process_index,
             processes=self.args.world_size,
         )
-        return _EpochLoader(
+        return BatchLoader(
             self._examples,
             batch_sampler=plan,
             collate_fn=self.data_collator,
             num_workers=self._settings.workers,
         )
-
-
-class _EpochLoader(DataLoader[Any]):
-    """A loader that tells its plan of each epoch, as transformers' loop asks loaders to do."""
-
-    def set_epoch(self, epoch: int) -> None:
-        plan: Any = self.batch_sampler
-        plan.set_epoch(epoch)
 
 
 def _check_options(settings: TrainingSettings, masked_share: float, held_out: float) -> None:
@@ -244,12 +248,18 @@ def _check_options(settings: TrainingSettings, masked_share: float, held_out: fl
         raise ConfigError(f"held_out is {held_out}, and must be 0 or more and below 1.")
     if settings.lora is not None:
         raise ConfigError("a new head is trained whole; leave lora out.")
+    if settings.patience is not None and not held_out:
+        raise ConfigError("patience needs held-out texts to wait for; leave it out.")
+    if is_sharded():
+        raise ConfigError(
+            "a head that shares the table of the embeddings cannot be sharded (FSDP)."
+        )
 
 
 def _enter(
     folder: RunFolder, layout: Layout, description: Mapping[str, Any], *, seed: int, resume: bool
-) -> tuple[Path | None, Layout]:
-    """The checkpoint to go on from, None to begin, and the layout that training begins with."""
+) -> tuple[Path | None, Path | None]:
+    """The checkpoint to go on from, None to begin; the model with a new head, None without one."""
     last = None
     if resume:
         last = folder.go_on(description)
@@ -258,9 +268,7 @@ def _enter(
     untrained = folder.checkpoints.parent / "untrained"
     # Of the same seed it is the same head, and what a killed run has left may not be whole.
     shutil.rmtree(untrained, ignore_errors=True)
-    if write_with_new_head(layout, untrained, seed=seed):
-        layout = read_layout(untrained, task="sparse")
-    return last, layout
+    return last, untrained if write_with_new_head(layout, untrained, seed=seed) else None
 
 
 def _finish(report: TrainingReport, folder: RunFolder) -> None:
@@ -289,7 +297,8 @@ def _read_lines(texts: Iterable[str] | str | Path) -> Iterator[str]:
         return
     try:
         with Path(texts).open(encoding="utf-8") as file:
-            yield from file
+            for line in file:
+                yield line.rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise TrainingDataError(f"{texts} cannot be read as lines of UTF-8: {error}.") from error
 

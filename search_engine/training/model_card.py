@@ -102,7 +102,7 @@ def _introduction(facts: TrainingFacts) -> str:
     processes = count_processes()
     return (
         f"# {kind} trained from {_text(facts.model)}\n\n"
-        f"{facts.report.steps} steps in {facts.report.seconds:.0f} seconds"
+        f"{facts.report.steps} steps, the last try in {facts.report.seconds:.0f} seconds"
         f"{f' by {processes} processes' if processes > 1 else ''}, "
         f"with {', '.join(_version_of(name) for name in _PACKAGES)}.\n\n"
         f"```python\nfrom search_engine import {kind}\n\n"
@@ -128,8 +128,8 @@ def _scores(facts: TrainingFacts) -> str:
               for name, value in after.items()]  # fmt: skip
     if before and after["score"] < before["score"]:
         lines += ["", "**The model got worse than it was before training.**"]
-    for comparison in facts.report.comparisons:
-        lines += ["", comparison.to_table()]
+    for name, comparison in facts.report.comparisons.items():
+        lines += ["", f"{_text(name)}:", "", comparison.to_table()]
     return "\n".join(lines)
 
 
@@ -175,7 +175,8 @@ def _losses(facts: TrainingFacts) -> str:
 
 
 def _command(facts: TrainingFacts) -> str:
-    if Path(sys.argv[0]).name.startswith("search-cli"):
+    called = Path(sys.argv[0])
+    if called.name.startswith("search-cli") or called.parts[-2:] == ("cli", "__main__.py"):
         command = shlex.join(["search-cli", *sys.argv[1:]])
         return f"## Command\n\n```\n{command}\n```"
     sets = [f"TrainingSet({', '.join(_set_arguments(each))})" for each in facts.sets]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from torch import distributed
@@ -11,6 +12,9 @@ from torch import distributed
 from search_engine.errors import SearchEngineError
 
 Answer = TypeVar("Answer")
+
+# Seconds that processes wait for the one that evaluates and writes.
+PATIENCE = 24 * 3600
 
 
 def count_processes() -> int:
@@ -33,7 +37,7 @@ def join_processes(device: str | None) -> None:
     if count_processes() > 1:
         from accelerate import PartialState
 
-        PartialState(cpu=device == "cpu")
+        PartialState(cpu=device == "cpu", timeout=timedelta(seconds=PATIENCE))
 
 
 def ask_first(question: Callable[[], Answer]) -> Answer:

@@ -23,9 +23,10 @@ class TrainingReport:
         losses: (step, mean loss since the one before).
         scores: (step, scores by name), of each evaluation; that of step 0 is from before training.
         best_step: of the checkpoint that was chosen; None without evaluators.
-        comparisons: the model before and after, of the evaluators that measure items; none of a
+        comparisons: the model before and after, by evaluators that measure items; none of a
             run that was finished before.
         problems: by training set, how many of its records made no example.
+        notes: by training set, what was done to its columns and records, one sentence each.
     """
 
     model: Path
@@ -34,8 +35,9 @@ class TrainingReport:
     losses: tuple[tuple[int, float], ...]
     scores: tuple[tuple[int, Mapping[str, float]], ...]
     best_step: int | None
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: Mapping[str, Comparison] = field(default_factory=dict)
     problems: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def scores_before(self) -> Mapping[str, float]:
@@ -80,4 +82,5 @@ def report_of(
         # Where no score is a number, the last is taken.
         best_step=(state.best_global_step or state.global_step) if evaluated else None,
         problems={each.name: len(each.problems) for each in sets},
+        notes={each.name: each.notes for each in sets if each.notes},
     )

@@ -39,6 +39,9 @@ def describe_run(
         "kind": kind,
         "model": fingerprint_of(layout, max_tokens=open_tokenizer(layout).max_tokens),
         "settings": settings.model_dump(mode="json", exclude=set(_FREE)),
+        # What is written as a list counts in its order, as these two do.
+        "sets": [each.name for each in sets],
+        "learning_rates": [list(each) for each in settings.learning_rates.items()],
         "data": {each.name: _describe_set(each) for each in sets},
         "evaluators": {each.name: each.metric for each in evaluators},
         "processes": count_processes(),
@@ -72,10 +75,15 @@ def _describe_set(opened: OpenedSet) -> dict[str, Any]:
 
 
 def describe_loss(loss: Loss) -> dict[str, Any]:
-    """A loss by its name and options, and the shapes of its own parameters."""
+    """A loss by its name and options, the shapes of its parameters, and what it has been given."""
     shapes = {name: list(value.shape) for name, value in loss.named_parameters()}
     kind = type(loss).__name__
-    return {"name": kind, **loss.settings(), **({"parameters": shapes} if shapes else {})}
+    values = {
+        name: sha256(value.detach().cpu().numpy().tobytes()).hexdigest()
+        for name, value in loss.named_buffers()
+    }
+    parts = {"parameters": shapes, "buffers": values}
+    return {"name": kind, **loss.settings(), **{name: part for name, part in parts.items() if part}}
 
 
 def _sum_rows(opened: OpenedSet) -> str:

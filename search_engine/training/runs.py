@@ -6,28 +6,32 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
-
-import torch
-from safetensors import SafetensorError
 
 from search_engine.encoders.checkpoints.finding import find_checkpoint
 from search_engine.encoders.checkpoints.layout import Layout, read_layout
 from search_engine.encoders.saving import save_checkpoint
-from search_engine.errors import ConfigError, TrainingDataError, TrainingError
-from search_engine.training.arguments import check_precision
+from search_engine.errors import CheckpointError, ConfigError, TrainingDataError
+from search_engine.training.arguments import check_device, check_precision
 from search_engine.training.callbacks import LogEntry, LogFileCallback
 from search_engine.training.checkpoints import checkpoint_of, layout_with_max_tokens
+from search_engine.training.classification_head import (
+    count_labels,
+    lacks_classifier,
+    write_with_new_classifier,
+)
 from search_engine.training.curves import draw_losses, draw_scores
 from search_engine.training.data.batches import Examples
 from search_engine.training.data.collating import TextCollator
 from search_engine.training.data.loading_batches import check_loading
 from search_engine.training.data.pair_collating import PairCollator
+from search_engine.training.data.prompts import with_prompts_of
 from search_engine.training.data.training_set import OpenedSet, TrainingSet, open_training_sets
 from search_engine.training.evaluating import TASKS, Evaluation, Evaluator, Kind
+from search_engine.training.failures import check_packages, training_failures
 from search_engine.training.lora import add_adapters
 from search_engine.training.model_card import TrainingFacts, write_model_card
+from search_engine.training.parameter_groups import check_learning_rates
 from search_engine.training.processes import (
     ask_first,
     is_sharded,
@@ -65,7 +69,8 @@ def train(
     A process that was launched with others, by torchrun or accelerate, trains together with them.
 
     Args:
-        model: name or folder of a checkpoint.
+        model: name or folder of a checkpoint. A transformer without a classification head is given
+            a new one to become a cross-encoder.
         sets: training data, each with its loss.
         output: folder of the run: `model/` with its card, `checkpoints/`, `log.jsonl`, `loss.png`,
             `scores.png`.
@@ -86,8 +91,11 @@ def train(
     """
     begun = time.monotonic()
     settings = settings or TrainingSettings()
-    _check_packages()
+    check_packages()
+    check_device(device)
     check_precision(settings, device)
+    if settings.patience is not None and not evaluators:
+        raise ConfigError("patience needs scores to wait for; give evaluators, or leave it out.")
     given = [sets] if isinstance(sets, TrainingSet) else list(sets)
     if not given:
         raise TrainingDataError("there is no training set; give at least one.")
@@ -96,15 +104,22 @@ def train(
     ask_first(lambda: folder.check(resume=resume))
     opened = open_training_sets(given, offline=offline, seed=settings.seed)
     check_loading(opened, settings)
-    layout = layout_with_max_tokens(
-        read_layout(find_checkpoint(model, offline=offline), task=TASKS[kind]), settings.max_tokens
-    )
+    layout = _read(find_checkpoint(model, offline=offline), kind)
+    if kind == "cross" and lacks_classifier(layout):
+        layout = _with_new_head(layout, opened, folder, settings)
+    layout = layout_with_max_tokens(with_prompts_of(layout, opened), settings.max_tokens)
     evaluation = Evaluation(kind, evaluators, device=device) if evaluators else None
-    try:
+    # Before anything is written, so that what does not fit leaves nothing behind.
+    training_model = _make_model(layout, opened, settings)
+    with training_failures(output):
         last = ask_first(
-            lambda: _enter(folder, layout, opened, kind, settings, evaluators, resume=resume)
+            lambda: _enter(
+                folder, training_model, opened, kind, settings, evaluators, resume=resume
+            )
         )
-        trainer = _make_trainer(layout, opened, folder, settings, evaluation, device)
+        if last is None:
+            folder.read_losses(training_model.losses)
+        trainer = _make_trainer(training_model, opened, folder, settings, evaluation, device)
         trainer.add_callback(LogFileCallback(folder.log, on_log))
         state = trainer.run(last)
         report = replace(
@@ -113,28 +128,37 @@ def train(
         )
         facts = partial(TrainingFacts, model, kind, opened, settings, str(output))
         return ask_first(lambda: _finish(report, folder, layout, evaluation, facts))
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(
-            f"the memory of the GPU is too small: {error}. Take a smaller batch_size with more "
-            "accumulation, gradient_checkpointing, fewer max_tokens, or a loss with a "
-            "mini_batch_size."
-        ) from error
-    except (OSError, SafetensorError) as error:
-        raise TrainingError(
-            f"{output} cannot be written: {error}. The checkpoints before are whole; make room "
-            "and resume."
+
+
+def _read(checkpoint: Path, kind: Kind) -> Layout:
+    try:
+        return read_layout(checkpoint, task=TASKS[kind])
+    except CheckpointError as error:
+        if kind != "sparse":
+            raise
+        raise CheckpointError(
+            f"{error} To make a sparse encoder of it, give it a head first: "
+            "search_engine.training.pretrain_masked_language_model."
         ) from error
 
 
-def _check_packages() -> None:
-    for package in ("accelerate", "matplotlib"):
-        if find_spec(package) is None:
-            raise ConfigError(f"training needs {package}: pip install 'search-engine[train]'")
+def _with_new_head(
+    layout: Layout, opened: Sequence[OpenedSet], folder: RunFolder, settings: TrainingSettings
+) -> Layout:
+    """The layout of the same transformer with a classification head, which is kept in the run."""
+
+    def write() -> None:
+        with folder.fresh_start() as start:
+            labels = count_labels(opened)
+            write_with_new_classifier(layout, start, labels=labels, seed=settings.seed)
+
+    ask_first(write)
+    return read_layout(folder.start, task="score")
 
 
 def _enter(
     folder: RunFolder,
-    layout: Layout,
+    model: TrainingModel,
     opened: Sequence[OpenedSet],
     kind: Kind,
     settings: TrainingSettings,
@@ -143,21 +167,18 @@ def _enter(
     resume: bool,
 ) -> Path | None:
     """The checkpoint to go on from; None begins."""
-    description = describe_run(layout, opened, kind=kind, settings=settings, evaluators=evaluators)
+    description = describe_run(
+        model.layout, opened, kind=kind, settings=settings, evaluators=evaluators
+    )
     if resume:
         return folder.go_on(description)
-    folder.begin(description)
+    folder.begin(description, losses=model.losses)
     return None
 
 
-def _make_trainer(
-    layout: Layout,
-    opened: Sequence[OpenedSet],
-    folder: RunFolder,
-    settings: TrainingSettings,
-    evaluation: Evaluation | None,
-    device: str | None,
-) -> EncoderTrainer:
+def _make_model(
+    layout: Layout, opened: Sequence[OpenedSet], settings: TrainingSettings
+) -> TrainingModel:
     model = TrainingModel(
         layout,
         {each.name: each.origin.loss for each in opened},
@@ -167,15 +188,26 @@ def _make_trainer(
         add_adapters(model, settings.lora, seed=settings.seed)
     if settings.gradient_checkpointing:
         model.checkpoint_gradients()
+    check_learning_rates(settings, model)
+    return model
 
-    def evaluate(folder: Path) -> Mapping[str, float]:
+
+def _make_trainer(
+    model: TrainingModel,
+    opened: Sequence[OpenedSet],
+    folder: RunFolder,
+    settings: TrainingSettings,
+    evaluation: Evaluation | None,
+    device: str | None,
+) -> EncoderTrainer:
+    def evaluate(path: Path) -> Mapping[str, float]:
         step = trainer.state.global_step
-        return {} if evaluation is None else evaluation.score(folder, step=step)
+        return {} if evaluation is None else evaluation.score(path, step=step)
 
     trainer = EncoderTrainer(
         model,
         Examples(opened),
-        (PairCollator if layout.task == "score" else TextCollator)(opened, layout),
+        (PairCollator if model.layout.task == "score" else TextCollator)(opened, model.layout),
         settings=settings,
         folder=folder.checkpoints,
         evaluate=None if evaluation is None else evaluate,

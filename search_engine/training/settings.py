@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Literal
@@ -61,16 +62,16 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: float = Field(default=1, gt=0)
+    epochs: float = Field(default=1, gt=0, allow_inf_nan=False)
     max_steps: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=32, ge=1)
     accumulation: int = Field(default=1, ge=1)
-    learning_rate: float = Field(default=2e-5, gt=0)
+    learning_rate: float = Field(default=2e-5, gt=0, allow_inf_nan=False)
     learning_rates: Mapping[str, float] = Field(default_factory=dict)
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     warmup: float = Field(default=0.1, ge=0, lt=1)
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
-    max_grad_norm: float = Field(default=1.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     gradient_checkpointing: bool = False
     max_tokens: int | None = Field(default=None, ge=4)
@@ -81,7 +82,7 @@ class TrainingSettings(BaseModel):
     keep_checkpoints: int = Field(default=2, ge=1)
     log_every: int = Field(default=10, ge=1)
     workers: int = Field(default=0, ge=0)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
 
     @field_validator("learning_rates")
     @classmethod
@@ -91,7 +92,7 @@ class TrainingSettings(BaseModel):
                 re.compile(pattern)
             except re.error as error:
                 raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
-            if not rate >= 0:
+            if not 0 <= rate < math.inf:
                 raise ValueError(
                     f"the learning rate of {pattern!r} is {rate}, and must be at least 0"
                 )

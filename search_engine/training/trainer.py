@@ -85,8 +85,6 @@ class EncoderTrainer(Trainer):
         )
         self.remove_callback(PrinterCallback)
         self.add_callback(WholeLogCallback)
-        # A loss is the mean over its batch, which the loop then divides by the accumulated batches.
-        self.model_accepts_loss_kwargs = False
         if evaluate is not None:
             self.add_callback(_ScoresBefore(self))
             if settings.patience is not None:

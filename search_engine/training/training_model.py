@@ -41,6 +41,9 @@ class TrainingModel(nn.Module):
         losses: in the order of the training sets.
         progress: which share of the training is done, from 0 to 1.
         components: what the last losses were made of, by name, until it is emptied.
+
+    Raises:
+        ConfigError: a loss cannot train a cross-encoder of so many labels.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class TrainingModel(nn.Module):
         self._pad_ids = {way: open_tokenizer(self._way(way)).pad_id for way in ways}
         self._token_budget = token_budget
         self._freeze_unread()
+        self._check_labels()
 
     def _way(self, kind: Input) -> Layout:
         return self.layout.along(kind)
@@ -113,6 +117,13 @@ class TrainingModel(nn.Module):
         for transformer in self.transformers():
             if getattr(transformer, "pooler", None) is not None:
                 transformer.pooler.requires_grad_(False)
+
+    def _check_labels(self) -> None:
+        if self.layout.task == "score":
+            graph: Any = next(iter(self.graphs.values()))
+            labels = graph.heads[-1].width if graph.heads else graph.trunk.labels
+            for loss in self.losses:
+                loss.check_labels(labels)  # type: ignore[operator]
 
     def forward(self, batch: TrainingBatch) -> Tensor:
         """The loss of a batch, float32 scalar."""

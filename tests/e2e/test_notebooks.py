@@ -31,8 +31,8 @@ def _find(pattern: str, text: str) -> tuple[str, ...]:
     return found.groups()
 
 
-def test_there_is_the_notebook_that_the_documentation_names() -> None:
-    assert NOTEBOOKS / "search_your_folder.ipynb" in PATHS
+def test_there_are_the_notebooks_that_the_documentation_names() -> None:
+    assert {path.stem for path in PATHS} == {"compare_retrievers", "search_your_folder"}
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -43,10 +43,11 @@ def test_a_notebook_is_kept_as_it_ran(path: Path) -> None:
     assert json.loads(written)["nbformat"] == 4
     counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
     assert counts == list(range(1, len(counts) + 1)), "run all cells from the first to the last"
-    # No error, no warning on standard error, nothing that is drawn.
-    assert {(output.output_type, output.get("name")) for output in _outputs(notebook)} == {
-        ("stream", "stdout")
-    }
+    # No error, no warning on standard error; drawn is one figure.
+    kinds = [(output.output_type, output.get("name")) for output in _outputs(notebook)]
+    drawn = kinds.count(("display_data", None))
+    assert drawn == (path.stem == "compare_retrievers")
+    assert kinds.count(("stream", "stdout")) == len(kinds) - drawn > 0
     assert not _ABSOLUTE.findall(written)
     assert not re.search(r"\b[\d.]+ (?:ms|s|seconds)\b|\x1b|\\u001b|\\r", written)
 
@@ -135,3 +136,21 @@ def test_what_is_kept_is_what_comes_out(executed: dict[str, nbformat.NotebookNod
     for before, now in zip(kept.cells, executed["search_your_folder"].cells, strict=True):
         if before.cell_type == "code" and "sync(engine" in before.source:
             assert [e.text for e in now.outputs] == [e.text for e in before.outputs]
+
+
+@pytest.mark.slow
+def test_compare_retrievers_shows_what_its_text_says(
+    executed: dict[str, nbformat.NotebookNode],
+) -> None:
+    printed = _printed(executed["compare_retrievers"])
+
+    def ndcg(name: str) -> float:
+        return float(_find(rf"^{name} +ndcg@10 ([\d.]+)", printed)[0])
+
+    def cosine(name: str) -> float:
+        return float(_find(rf"^{name} +mean cosine of two documents ([\d.]+)", printed)[0])
+
+    assert ndcg("trained, CLS") < ndcg("trained, mean")
+    assert max(ndcg("raw, mean"), ndcg("raw, CLS")) < ndcg("trained, CLS")
+    # The raw space is a narrow cone; a contrastive loss opens it.
+    assert cosine("raw, mean") > 0.9 > cosine("raw, fine-tuned") > cosine("trained, mean")

@@ -165,3 +165,23 @@ def test_every_metric_at_any_cut_is_its_formula(
 def test_an_unknown_metric_is_an_error(name: str) -> None:
     with pytest.raises(ConfigError, match="there is no metric"):
         score_run({"q": {"a": 1}}, {"q": ["a"]}, metrics=(name,))
+
+
+def test_ids_may_be_any_text_and_grades_any_whole_number() -> None:
+    # C would end an id at its NUL, and cannot hold half of a surrogate pair.
+    ids = ["a\0b", "a\0c", "a", "\ud800", "\U0001f600", ""]
+    qrels = {
+        "q\0a": {"a\0b": 1, "a": 0},
+        "q\0b": {"a\0c": 1},
+        "\udfff": {"\ud800": np.int64(2), "": 2.0},
+    }
+    scored = score_run(qrels, dict.fromkeys(qrels, ids), metrics=("mrr", "ndcg@10"))
+    assert scored["mrr"].tolist() == [1, 1 / 2, 1 / 4]
+    expected = [ndcg(qrels[query_id], ids, 10) for query_id in sorted(qrels)]
+    assert scored["ndcg@10"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("grade", [1.5, math.nan, math.inf])
+def test_a_grade_that_is_no_whole_number_is_an_error(grade: float) -> None:
+    with pytest.raises(DatasetError, match=r"the grade of document 'a' for query 'q' is .*whole"):
+        score_run({"q": {"a": grade}}, {"q": ["a"]})

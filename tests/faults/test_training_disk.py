@@ -91,6 +91,8 @@ def test_what_else_cannot_be_written(
     what: str, dense_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: Any, **options: Any) -> None:
+        # What has the name of the model is whole, at any moment.
+        assert not (tmp_path / "run/model").exists()
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(runs, what, fail)

@@ -76,7 +76,7 @@ def test_the_card_of_a_run(dense_encoder: Path, tmp_path: Path) -> None:
     assert card.data.library_name == "sentence-transformers"
     assert card.data.base_model is None, "a folder is no name on the hub"
     assert "loss:SquaredDifference" in card.data.tags
-    (comparison,) = report.comparisons
+    (comparison,) = report.comparisons.values()
     (row,) = comparison.metrics
     a, b = np.linspace(0, 1, 20) ** 2, np.linspace(0, 1, 20)
     assert row.difference == pytest.approx(float((b - a).mean()))

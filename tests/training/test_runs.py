@@ -16,6 +16,7 @@ from search_engine.errors import ConfigError, SearchEngineError, TrainingDataErr
 from search_engine.training import TrainingSet
 from search_engine.training.losses.bi_encoder import MultipleNegativesRankingLoss
 from search_engine.training.losses.cross_encoder import BinaryCrossEntropyLoss
+from tests.encoders.checkpoints import write_trunk
 from tests.training.runs import (
     PAIRS,
     QUICK,
@@ -116,6 +117,15 @@ def test_a_model_of_another_kind_or_none(
         run(tmp_path / "missing", scored_set(tmp_path), tmp_path / "run")
     with pytest.raises(SearchEngineError):
         run(dense_encoder, scored_set(tmp_path), tmp_path / "run", kind="sparse")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_with_other_labels_than_its_loss_takes(tmp_path: Path) -> None:
+    three = write_trunk(tmp_path / "trunk", head="SequenceClassification", labels=3)
+    rows = [{"query": "a", "document": "b", "label": 1}] * 4
+    judged = TrainingSet(Dataset.from_list(rows), BinaryCrossEntropyLoss())
+    with pytest.raises(ConfigError, match="3"):
+        run(three, judged, tmp_path / "run", kind="cross")
     assert not (tmp_path / "run").exists()
 
 

@@ -174,6 +174,7 @@ def test_a_learning_rate_of_no_parameter_is_refused(dense_encoder: Path, tmp_pat
     with pytest.raises(ConfigError, match=r"'\^nothing\$' is found in the name of no") as error:
         run(dense_encoder, scored_set(tmp_path), tmp_path / "run", settings=settings)
     assert "graphs.any." in str(error.value)
+    assert not (tmp_path / "run").exists()
     with pytest.raises(ValueError, match="no regular expression"):
         TrainingSettings(learning_rates={"(": 1.0})
 

@@ -101,11 +101,18 @@ def find_max_tokens(layout: Layout, settings: Mapping[str, Any]) -> int:
     if stated is not None and stated < _NO_LIMIT:
         return int(stated)
     folder = layout.trunk.folder
-    positions = _limit(layout.trunk_config, "max_position_embeddings", folder / "config.json")
-    if layout.trunk_config.get("model_type") in _OFFSET_POSITIONS:
-        positions -= int(layout.trunk_config.get("pad_token_id") or 0) + 1
+    positions = count_positions(layout)
     length = _limit(settings, "model_max_length", folder / "tokenizer_config.json")
     return min((int(n) for n in (length, positions) if 0 < n < _NO_LIMIT), default=512)
+
+
+def count_positions(layout: Layout) -> int:
+    """How many tokens the transformer has positions for; 0 or less where it has no limit."""
+    path = layout.trunk.folder / "config.json"
+    positions = int(_limit(layout.trunk_config, "max_position_embeddings", path))
+    if layout.trunk_config.get("model_type") in _OFFSET_POSITIONS:
+        positions -= int(layout.trunk_config.get("pad_token_id") or 0) + 1
+    return positions
 
 
 def find_unknown_id(tokenizer: Tokenizer, settings: Mapping[str, Any]) -> int | None:

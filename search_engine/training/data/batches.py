@@ -83,6 +83,13 @@ class SetPlan:
         steps = self._steps(generator=self._generator(epoch))
         if self._count is not None:
             steps = fit_steps(steps, self._count)
+        pairs = self._opened.columns.format == "pairs"
+        if steps and pairs and all(len(batch) < 2 for step in steps for batch in step):
+            raise TrainingDataError(
+                f"{self._opened.name}: no two examples can share a batch, so that none has a "
+                "negative; its texts are too much the same for the sampling "
+                f"{self._opened.origin.sampling!r}."
+            )
         if not steps:
             raise TrainingDataError(
                 f"{self._opened.name}: {len(self._opened.rows)} examples make no batch for each "

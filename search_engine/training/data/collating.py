@@ -21,7 +21,7 @@ from search_engine.training.data.training_set import OpenedSet
 from search_engine.training.data.values import is_finite, kind_of
 
 # Formats whose first text is a query, and whose others are documents.
-_ASYMMETRIC: tuple[Format, ...] = ("pairs", "tuples", "scored_tuples")
+ASYMMETRIC: tuple[Format, ...] = ("pairs", "tuples", "scored_tuples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class TextCollator:
 
     def _column(self, opened: OpenedSet, position: int, texts: Sequence[str]) -> TextColumn:
         kind: Input = None
-        if opened.columns.format in _ASYMMETRIC:
+        if opened.columns.format in ASYMMETRIC:
             kind = "document" if position else "query"
         prompt = prompt_of(opened, position, kind, self._layout)
         tokenizer = self._tokenizer(kind)

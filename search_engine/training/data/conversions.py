@@ -126,7 +126,8 @@ def triplets_of_classes(
     """Triplets of texts with classes: a text, another one of its class, one of another class.
 
     Each text is the anchor of `per_text` triplets, with a positive and a negative that are drawn
-    evenly, the same for the same seed. A text that is alone in its class is only a negative.
+    evenly, the same for the same seed. A text that is alone in its class is only a negative, and
+    one that comes again counts once.
 
     Args:
         rows: (text, class).
@@ -135,7 +136,7 @@ def triplets_of_classes(
     Raises:
         TrainingDataError: all texts are of one class, or no class has two.
     """
-    given = list(rows)
+    given = list(dict.fromkeys(rows))
     texts = [text for text, _ in given]
     _, classes = np.unique([label for _, label in given], return_inverse=True)
     counts = np.bincount(classes)

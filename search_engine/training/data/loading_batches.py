@@ -20,7 +20,7 @@ class BatchLoader(DataLoader[Any]):
     def set_epoch(self, epoch: int) -> None:
         """Plan another epoch from now on; a stream goes through its epochs by itself."""
         plan: Any = self.batch_sampler
-        if isinstance(plan, BatchPlan):
+        if hasattr(plan, "set_epoch"):
             plan.set_epoch(epoch)
 
 

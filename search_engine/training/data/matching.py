@@ -39,6 +39,7 @@ class Reading:
         label_length: how many numbers, where every record has as many.
         negatives: how many negatives of a list of them make a tuple.
         untyped: values are all text.
+        label_range: the least and the greatest that the loss takes; None is any.
     """
 
     columns: Columns
@@ -49,6 +50,7 @@ class Reading:
     label_length: int | None = None
     negatives: int = 0
     untyped: bool = False
+    label_range: tuple[float, float] | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -141,8 +143,9 @@ def _is_convertible(reading: Reading, want: Format, samples: Sequence[Mapping[st
         return True
     # Of other labels nobody knows which of them makes a positive.
     name = reading.label or ""
-    labels = {parse_value(name, sample.get(name)) for sample in samples}
-    return labels - {None} <= {0, 1}
+    labels = [parse_value(name, sample.get(name)) for sample in samples]
+    # A list or an object among them is a bad record.
+    return all(each in (0, 1) for each in labels if kind_of(each) in ("integer", "number", "text"))
 
 
 def _match(reading: Reading, want: Format, kinds: Mapping[str, Kind]) -> Match:

@@ -135,6 +135,8 @@ class ExampleReader:
         whole = needs_all(columns, match.format)
         if (
             self._source.table is not None
+            # Renamed columns are not those of the table.
+            and not isinstance(self._chosen, Mapping)
             and match.reading.is_plain
             and columns.format == match.format
         ):
@@ -159,11 +161,14 @@ class ExampleReader:
 
     def _convert_all(self, table: Table) -> Iterator[Mapping[str, Any]]:
         match = self._match
-        for made in convert_all(table, match.reading.columns, match.format, seed=self._seed):
-            if isinstance(made, UnconvertedError):
-                self.problems.add(ReadError(self._source.place, str(made)))
-            else:
-                yield made
+        try:
+            for made in convert_all(table, match.reading.columns, match.format, seed=self._seed):
+                if isinstance(made, UnconvertedError):
+                    self.problems.add(ReadError(self._source.place, str(made)))
+                else:
+                    yield made
+        except TrainingDataError as error:
+            raise TrainingDataError(f"{self._name}: {error}") from error
 
     def _read(self, *, scores_allowed: bool = False) -> Iterator[tuple[int, int, dict[str, Any]]]:
         """Examples before any conversion, each with its place among all records and its number.

@@ -99,6 +99,8 @@ def _read_label(name: str, value: Any, reading: Reading) -> Any:
         value = parse_value(name, value)
     kind, want = kind_of(value), reading.label_kind
     if want == "text":
+        if kind not in ("text", "integer", "number"):
+            raise BadRecordError(f"{name!r} is {describe_kind(given)}, and not a class")
         # A class may be named by a number among names.
         return _read_text(name, given if isinstance(given, str) else str(given))
     if kind == "other" or kind == "texts" or (kind == "numbers") != (want == "numbers"):
@@ -107,6 +109,7 @@ def _read_label(name: str, value: Any, reading: Reading) -> Any:
         raise BadRecordError(f"{name!r} is {describe_kind(value)}, and not {_wanted(reading)}")
     if not is_finite(value):
         raise BadRecordError(f"{name!r} is not a finite number")
+    _check_range(name, value if kind == "numbers" else [value], reading)
     if kind == "numbers":
         length = reading.label_length
         if reading.text_list is None and length is not None and len(value) != length:
@@ -119,6 +122,16 @@ def _read_label(name: str, value: Any, reading: Reading) -> Any:
             raise BadRecordError(f"{name!r} has more than 64 bits")
         return int(value)
     return float(value)
+
+
+def _check_range(name: str, values: Sequence[float], reading: Reading) -> None:
+    if reading.label_range is None:
+        return
+    least, greatest = reading.label_range
+    if outside := [value for value in values if not least <= value <= greatest]:
+        raise BadRecordError(
+            f"{name!r} is {outside[0]:g}, and the loss takes {least:g} to {greatest:g}"
+        )
 
 
 def _wanted(reading: Reading) -> str:

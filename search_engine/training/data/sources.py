@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -63,8 +64,12 @@ def open_source(source: Any, *, split: str, streaming: bool, offline: bool) -> S
             f"a {type(source).__name__} is no training data; give a file, a folder, the name of a "
             "data set on the hub, a datasets.Dataset or an IterableDataset."
         )
-    path = Path(source).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(source).expanduser()
+        is_folder = path.is_dir()
+    except (OSError, RuntimeError) as error:
+        raise TrainingDataError(f"{str(source)[:200]} cannot be looked up: {error}.") from error
+    if is_folder:
         return _of_table(_load_folder(path, split), str(source), streaming=streaming)
     if path.is_file():
         if not format_suffix(path):
@@ -74,7 +79,7 @@ def open_source(source: Any, *, split: str, streaming: bool, offline: bool) -> S
             )
         return Source(
             str(source),
-            lambda: read_file(path),
+            partial(read_file, path),
             untyped=not has_types(path),
             has_lines=format_suffix(path) != ".parquet",
             endless=streaming,
@@ -92,14 +97,14 @@ def _of_table(table: _Table, place: str, *, streaming: bool) -> Source:
     if isinstance(table, datasets.Dataset):
         return Source(
             place,
-            lambda: _number(table),
+            partial(_number, table),
             table=None if streaming else table,
             endless=streaming,
             size=len(table),
         )
     splits = table.info.splits or {}
     size = getattr(splits.get(str(table.split)), "num_examples", None) or None
-    return Source(place, lambda: _number_stream(table), endless=True, size=size)
+    return Source(place, partial(_number_stream, table), endless=True, size=size)
 
 
 def _number(table: _Table) -> Iterator[Numbered | ReadError]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from logging import getLogger
 from pathlib import Path
 from types import MappingProxyType
@@ -39,7 +40,8 @@ class TrainingSet:
         prompts: by column, put before each of its texts; a column without one has the prompt that
             the checkpoint gives queries or documents.
         sampling: "shuffle"; "no_duplicates" lets no text stand twice in a batch, where it would be
-            its own negative; "group_by_label" has at least two of each class in a batch.
+            its own negative (of one process; with negatives of all processes it may still be);
+            "group_by_label" has at least two of each class in a batch.
         split: of a data set with several, or of a file whose column `split` says of which each
             record is.
         streaming: read the source while training, never whole; needs `max_steps`.
@@ -101,6 +103,14 @@ def open_training_sets(
             number += 1
             name = f"{one.name}-{number}"
         opened.append(replace(one, name=name))
+    numbered = [each for each in opened if each.classes]
+    for one, other in pairwise(numbered):
+        if one.classes != other.classes and one.origin.loss is other.origin.loss:
+            raise TrainingDataError(
+                f"{one.name} has the classes {', '.join(one.classes[:10])}, and {other.name} "
+                f"{', '.join(other.classes[:10])}, so that their numbers mean others in one loss; "
+                "number the labels yourself."
+            )
     return opened
 
 
@@ -138,6 +148,8 @@ def open_training_set(
         chosen=() if isinstance(chosen, Mapping) else tuple(chosen),
         untyped=source.untyped,
     )
+    label_range = training_set.loss.label_range
+    match = replace(match, reading=replace(match.reading, label_range=label_range))
     columns = columns_after(match.reading.columns, match.format)
     origin = replace(training_set, prompts=_prompts_after(training_set.prompts, match, name))
     reader = ExampleReader(
@@ -162,6 +174,11 @@ def open_training_set(
     table, match, classes = reader.read_all(wanted=training_set.loss.formats)
     columns = columns_after(match.reading.columns, match.format)
     notes = _notes(match, columns)
+    if classes and label_range is not None and len(classes) > label_range[1] + 1:
+        raise TrainingDataError(
+            f"{name}: there are {len(classes)} classes ({', '.join(classes[:10])}), and "
+            f"{type(training_set.loss).__name__} takes {label_range[1] + 1:g}."
+        )
     if classes:
         numbered = ", ".join(f"{number} is {each!r}" for number, each in enumerate(classes[:10]))
         more = ", ..." if len(classes) > 10 else ""
@@ -191,6 +208,10 @@ def _name(training_set: TrainingSet) -> str:
 
 
 def _check_losses_and_sampling(training_set: TrainingSet, name: str) -> None:
+    if not isinstance(training_set.loss, Loss):
+        raise ConfigError(
+            f"{name}: the loss is {training_set.loss!r}, and not a loss that was made."
+        )
     if training_set.sampling not in ("shuffle", "no_duplicates", "group_by_label"):
         raise ConfigError(
             f"{name}: there is no sampling {training_set.sampling!r}; choose shuffle, "

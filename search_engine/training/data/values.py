@@ -78,16 +78,16 @@ def parse_value(name: str, value: Any) -> Any:
     if is_label_name(name) and value.lstrip().startswith("["):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 
 
 def is_finite(value: Any) -> bool:
     """Whether a number, or each of a list, is one that can be computed with."""
-    if isinstance(value, Sequence | np.ndarray):
-        return bool(np.isfinite(np.asarray(value, dtype=np.float64)).all())
     try:
+        if isinstance(value, Sequence | np.ndarray):
+            return bool(np.isfinite(np.asarray(value, dtype=np.float64)).all())
         return math.isfinite(value)
     except OverflowError:
         return False

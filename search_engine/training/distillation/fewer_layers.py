@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,17 +13,16 @@ from torch import nn
 from search_engine.encoders.bi_encoder import BiEncoder
 from search_engine.encoders.checkpoints.finding import find_checkpoint
 from search_engine.encoders.checkpoints.layout import read_layout
+from search_engine.encoders.checkpoints.weights import PER_LAYER
 from search_engine.encoders.modules.graph import load_graph
 from search_engine.encoders.saving import save_checkpoint
-from search_engine.encoders.checkpoints.weights import PER_LAYER
 from search_engine.errors import ConfigError
 from search_engine.training.callbacks import LogEntry
-from search_engine.training.distillation.folder import open_folder
+from search_engine.training.distillation.folder import open_run, write_student
 from search_engine.training.distillation.vectors import TextSource, distill_vectors
 from search_engine.training.losses.loss import Loss
 from search_engine.training.runs import TASKS, Evaluator, Kind, TrainingReport
 from search_engine.training.settings import TrainingSettings
-
 
 
 def distill_layers(
@@ -57,14 +55,18 @@ def distill_layers(
         settings, evaluators, resume, device, offline, on_log: as of `train`.
 
     Raises:
-        ConfigError: the teacher has no such layers, or cannot do with fewer.
+        ConfigError: the teacher has no such layers, or cannot do with fewer; or the folder holds a
+            student of others.
         TrainingError, TrainingDataError: as of `train`.
     """
-    folder = open_folder(output, labels=labels, resume=resume)
-    if not folder.resumes:
-        # Left by a run that was interrupted before it trained.
-        shutil.rmtree(folder.student, ignore_errors=True)
-        write_fewer_layers(teacher.name, folder.student, layers=layers, offline=offline)
+    folder = open_run(output, labels=labels, resume=resume, settings=settings, device=device)
+    write_student(
+        folder,
+        {"teacher": teacher.fingerprint, "layers": list(layers)},
+        lambda place: write_fewer_layers(teacher.name, place, layers=layers, offline=offline),
+        # It is the same whenever it is made.
+        reuse=True,
+    )
     return distill_vectors(
         str(folder.student),
         teacher,

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from search_engine.errors import TrainingDataError
 from search_engine.training.distillation.teachers import Teacher
+from search_engine.training.processes import ask_first
 
 # Rows that are labelled and written together; what an interruption costs at most.
 BLOCK_ROWS = 1024
@@ -32,10 +33,12 @@ def label_rows(
     """The rows with what a teacher says of them, as a `datasets.Dataset` that is read from disk.
 
     Each block is a file of its own, whose name is a sum over teacher and texts: what was labelled
-    before, also by a run that was interrupted, is not labelled again, and what has changed is.
+    before, also by a run that was interrupted, is not labelled again, and what has changed is. Of
+    processes that train together the first labels, and the others open its files.
 
     Args:
         rows: with the columns of texts; read once, never whole in memory.
+            Of several processes, the first reads them.
         columns: of texts, in the order that the teacher takes them; the others are left out.
         label: name of the new column, lists of float32.
         folder: for the files; several teachers and sources may share it.
@@ -47,20 +50,24 @@ def label_rows(
     """
     import datasets
 
-    folder.mkdir(parents=True, exist_ok=True)
-    blocks = []
-    texts = _read_texts(rows, columns, source)
-    while block := tuple(islice(texts, BLOCK_ROWS)):
-        path = folder / f"{_sum_of(block, teacher, columns, label)}.arrow"
-        if (labelled := _open(path, len(block))) is None:
-            _write(path, block, teacher, columns=columns, label=label)
-            labelled = datasets.Dataset.from_file(str(path))
-        blocks.append(labelled)
-        if on_rows is not None:
-            on_rows(len(block))
-    if not blocks:
-        raise TrainingDataError(f"{source}: there is no example in it.")
-    return datasets.concatenate_datasets(blocks)
+    def make() -> list[str]:
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = []
+        texts = _read_texts(rows, columns, source)
+        while block := tuple(islice(texts, BLOCK_ROWS)):
+            path = folder / f"{_sum_of(block, teacher, columns, label)}.arrow"
+            if _open(path, len(block)) is None:
+                _write(path, block, teacher, columns=columns, label=label)
+            paths.append(str(path))
+            if on_rows is not None:
+                on_rows(len(block))
+        if not paths:
+            raise TrainingDataError(f"{source}: there is no example in it.")
+        return paths
+
+    return datasets.concatenate_datasets(
+        [datasets.Dataset.from_file(path) for path in ask_first(make)]
+    )
 
 
 def _read_texts(
@@ -109,7 +116,7 @@ def _write(
     arrays = [pa.array(texts, pa.string()) for texts in zip(*block, strict=True)]
     arrays.append(pa.array(list(labels), pa.list_(pa.float32())))
     table = pa.table(arrays, names=[*columns, label])
-    # Renamed once it is whole; by process, since those of a distributed training write the same.
+    # Renamed once it is whole; by process, since several runs may share the folder.
     unfinished = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         with pa.ipc.new_stream(unfinished, table.schema) as writer:

@@ -9,7 +9,7 @@ from search_engine.encoders.bi_encoder import BiEncoder
 from search_engine.encoders.checkpoints.finding import find_checkpoint
 from search_engine.errors import ReadError, TrainingDataError
 from search_engine.training.callbacks import LogEntry
-from search_engine.training.distillation.folder import open_folder
+from search_engine.training.distillation.folder import open_run
 from search_engine.training.distillation.parallel_sentences import ParallelSentences
 from search_engine.training.distillation.vectors import TextSource, distill_vectors
 from search_engine.training.losses.loss import Loss
@@ -57,7 +57,7 @@ def distill_multilingual(
     """
     if not files:
         raise TrainingDataError("there is no file of translations; give at least one.")
-    folder = open_folder(output, labels=labels, resume=resume)
+    folder = open_run(output, labels=labels, resume=resume, settings=settings, device=device)
     find_checkpoint(student, offline=offline)
     return distill_vectors(
         student,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from search_engine.errors import ReadError, TrainingDataError
+from search_engine.ingest.formats.compressed import GZIP_ERRORS
 from search_engine.training.data.roles import is_label_name
 
 
@@ -44,7 +45,7 @@ class ParallelSentences:
             on_problem: told of each line that is left out, since it has no two texts.
 
         Raises:
-            TrainingDataError: a file is missing or not UTF-8, or two files are not as long.
+            TrainingDataError: a file is missing, damaged or not UTF-8, or two are not as long.
         """
         try:
             found = self._split_lines() if self.translations is None else self._align()
@@ -59,7 +60,7 @@ class ParallelSentences:
                     if len(stripped) == 2:
                         reason = "the sentence or its translation is empty"
                     on_problem(ReadError(str(self.translations or self.path), reason, line=line))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+        except (OSError, UnicodeDecodeError, csv.Error, *GZIP_ERRORS) as error:
             raise TrainingDataError(f"{self.name} cannot be read: {error}.") from error
 
     def _split_lines(self) -> Iterator[tuple[int, list[str]]]:

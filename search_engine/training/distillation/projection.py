@@ -41,7 +41,8 @@ class Projection:
         texts: that the components were computed from.
         variance: share of theirs that the components hold, from 0 to 1.
         held_out: texts that they were not computed from, which the other two are measured on.
-        correlation: Pearson's, of the cosines of all pairs of them before and after.
+        correlation: Pearson's, of the cosines of all pairs of them before and after; None where
+            they are fewer than three texts, or all pairs are alike.
         nearest_kept: which share of the ten nearest of each are still among its ten nearest.
     """
 
@@ -49,7 +50,7 @@ class Projection:
     texts: int
     variance: float
     held_out: int
-    correlation: float
+    correlation: float | None
     nearest_kept: float
 
 
@@ -166,13 +167,15 @@ def _write(model: str, folder: Path, components: NDArray[np.float32], *, offline
     save_checkpoint(whole, folder, trained=trained)
 
 
-def _compare(before: NDArray[np.float32], after: NDArray[np.float32]) -> tuple[float, float]:
+def _compare(before: NDArray[np.float32], after: NDArray[np.float32]) -> tuple[float | None, float]:
     """How far the cosines of all pairs agree, and the nearest of each."""
     cosines = [similarity(vectors, vectors) for vectors in (before, after)]
     pairs = np.triu_indices(len(before), k=1)
-    correlation = 1.0
-    if len(pairs[0]) > 1:
-        correlation = float(np.corrcoef(cosines[0][pairs], cosines[1][pairs])[0, 1])
+    sides = [each[pairs] for each in cosines]
+    correlation = None
+    # Two texts are one pair, and nothing correlates with what does not vary.
+    if all(np.ptp(side) > 0 for side in sides):
+        correlation = float(np.corrcoef(*sides)[0, 1])
     near = min(_NEAREST, len(before) - 1)
     nearest = []
     for each in cosines:

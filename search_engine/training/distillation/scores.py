@@ -12,7 +12,7 @@ from search_engine.errors import ReadError, TrainingDataError
 from search_engine.training.callbacks import LogEntry
 from search_engine.training.data.formats import Format
 from search_engine.training.data.training_set import OpenedSet, TrainingSet, open_training_set
-from search_engine.training.distillation.folder import open_folder
+from search_engine.training.distillation.folder import open_run
 from search_engine.training.distillation.labels import label_rows
 from search_engine.training.distillation.teachers import Teacher
 from search_engine.training.losses.loss import Loss
@@ -71,16 +71,18 @@ def distill_scores(
         TrainingError, ConfigError: as of `train`.
     """
     given = [sets] if isinstance(sets, TrainingSet) else list(sets)
-    folder = open_folder(output, labels=labels, resume=resume)
+    folder = open_run(output, labels=labels, resume=resume, settings=settings, device=device)
     find_checkpoint(student, offline=offline)
     opened = [_open(each, offline=offline) for each in given]
-    scored = [
-        _score(each.loss, one, teacher, folder.labels, on_rows)
-        for each, one in zip(given, opened, strict=True)
-    ]
-    for problem in (problem for one in opened for problem in one.problems):
-        if on_problem is not None:
-            on_problem(problem)
+    scored = []
+    for each, one in zip(given, opened, strict=True):
+        try:
+            scored.append(_score(each.loss, one, teacher, folder.labels, on_rows))
+        finally:
+            # All of them are known once all rows were read; they may explain what went wrong.
+            if on_problem is not None:
+                for problem in one.problems:
+                    on_problem(problem)
     return train(
         student,
         scored,

@@ -28,13 +28,16 @@ class Loss(nn.Module):
             once.
         num_negatives: of a cross-encoder, how many documents of other examples of the batch each
             query is paired with too; None is all.
+        label_range: the least and the greatest label or score that an example may have, which is
+            looked at when the data is read; None is any.
     """
 
-    formats: ClassVar[tuple[Format, ...]]
+    formats: ClassVar[tuple[Format, ...]] = ()
     mini_batch_size: int | None = None
     num_negatives: int | None = 0
+    label_range: tuple[float, float] | None = None
 
-    def check_labels(self, num_labels: int) -> None:  # noqa: B027
+    def check_labels(self, num_labels: int) -> None:
         """Refuse a cross-encoder that it cannot train; without more, it takes any.
 
         Args:
@@ -50,7 +53,7 @@ class Loss(nn.Module):
             name: value
             for name, value in vars(self).items()
             if not name.startswith("_") and isinstance(value, int | float | str | tuple | None)
-            and name not in ("training", "formats")
+            and name not in ("training", "formats", "label_range")
         }  # fmt: skip
         inner = {
             name: {"name": type(module).__name__} | module.settings()

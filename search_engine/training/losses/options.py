@@ -24,5 +24,5 @@ def check_above_zero(name: str, value: float) -> None:
     Raises:
         ConfigError: it is none.
     """
-    if not 0 < value < math.inf:
-        raise ConfigError(f"{name} is {value}, and must be a number above 0.")
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ConfigError(f"{name} is {value!r}, and must be a number above 0.")

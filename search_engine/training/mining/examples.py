@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -64,16 +65,21 @@ def make_examples(
 def write_examples(path: Path, examples: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Write examples as JSON Lines, each as soon as it comes, and pass them on.
 
-    Whatever ends the process, the file holds whole lines. A file that is there is replaced.
+    They are written into the `unfinished_file` of the path. After the last it gets the name of the
+    path, in place of a file that is there, which is left as it is where there is no example.
+    Whatever ends the process before, the unfinished file holds whole lines, and the next run
+    begins it anew.
 
     Raises:
         TrainingDataError: the file cannot be written.
     """
+    unfinished = unfinished_file(path)
     try:
         # Without a buffer every line is one write.
-        stream = path.open("wb", buffering=0)
+        stream = unfinished.open("wb", buffering=0)
     except OSError as error:
         raise _cannot_write(path, error) from error
+    written = False
     with stream:
         for example in examples:
             line = json.dumps(example, ensure_ascii=False).encode() + b"\n"
@@ -81,7 +87,44 @@ def write_examples(path: Path, examples: Iterable[dict[str, Any]]) -> Iterator[d
                 stream.write(line)
             except OSError as error:
                 raise _cannot_write(path, error) from error
+            written = True
             yield example
+    if unfinished == path:
+        return
+    try:
+        if written:
+            unfinished.replace(path.resolve())
+        else:
+            unfinished.unlink()
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def unfinished_file(path: Path) -> Path:
+    """Where the examples of a path are until all are written: beside it, with ".tmp" behind.
+
+    A device or a pipe is written itself.
+    """
+    if path.exists() and not path.is_file():
+        return path
+    # Beside the file itself, so that a link to it stays one.
+    there = path.resolve()
+    return there.with_name(f"{there.name}.tmp")
+
+
+def check_output(path: Path) -> None:
+    """See that a file can be written, before hours are spent on what goes into it.
+
+    Raises:
+        TrainingDataError: it cannot.
+    """
+    if path.is_dir():
+        raise TrainingDataError(f"{path}: is a folder; give the name of a file in it")
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise TrainingDataError(f"{path}: cannot be written, for there is no folder {folder}")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise TrainingDataError(f"{path}: cannot be written; give another place")
 
 
 def _cannot_write(path: Path, error: OSError) -> TrainingDataError:

@@ -77,29 +77,36 @@ def read_pairs(path: Path, *, on_problem: Callable[[ReadError], None]) -> list[M
     Raises:
         TrainingDataError: the file cannot be read, or has no pair.
     """
+    first: list[ReadError] = []
+
+    def tell(problem: ReadError) -> None:
+        if not first:
+            first.append(problem)
+        on_problem(problem)
 
     def read() -> Iterator[tuple[str, Positive]]:
         try:
             for reading in read_jsonl(path):
                 content = reading.content
                 if isinstance(content, ReadError):
-                    on_problem(content)
+                    tell(content)
                 elif isinstance(content, Fields):
                     try:
                         yield _parse_pair(content.values)
                     except ValueError as error:
-                        on_problem(ReadError(str(path), str(error), line=content.line))
+                        tell(ReadError(str(path), str(error), line=content.line))
         except ReadError as error:
-            on_problem(error)
+            tell(error)
 
     try:
         queries = list(group_pairs(read()))
     except OSError as error:
         raise TrainingDataError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not queries:
+        why = f". The first problem: {first[0]}" if first else ""
         raise TrainingDataError(
             f'{path}: there is no pair in it; give JSON Lines with "query" and "positive", or '
-            '"query" and "doc_id"'
+            f'"query" and "doc_id"{why}'
         )
     return queries
 
@@ -116,12 +123,17 @@ def _parse_pair(record: Mapping[str, object]) -> tuple[str, Positive]:
             f"the record has a {label!r}, and may be no positive; give pairs that all are, "
             "without the field"
         )
-    query = parse_text(record, _first(record, _QUERY_NAMES), required=True)
+    query_name = _first(record, _QUERY_NAMES)
+    query = parse_text(record, query_name, required=True)
+    if not query.strip():
+        raise ValueError(f"{query_name!r} is empty")
     text_name, id_name = _first(record, _POSITIVE_NAMES), _first(record, _ID_NAMES)
-    text = parse_text(record, text_name, required=id_name not in record)
+    has_text, has_id = (record.get(name) is not None for name in (text_name, id_name))
+    text = parse_text(record, text_name, required=not has_id)
+    if has_text and not text.strip():
+        raise ValueError(f"{text_name!r} is empty")
     return query, Positive(
-        text if text_name in record else None,
-        parse_id(record, id_name) if id_name in record else None,
+        text if has_text else None, parse_id(record, id_name) if has_id else None
     )
 
 

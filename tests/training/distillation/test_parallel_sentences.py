@@ -62,7 +62,10 @@ def test_two_files_of_lines(tmp_path: Path) -> None:
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.tsv").write_bytes(b"one\t\xfc\n")
-    for name in ("missing.tsv", "latin.tsv"):
+    packed = gzip.compress("".join(f"{n}\t{n * 7919}\n" for n in range(1000)).encode())
+    (tmp_path / "cut.tsv.gz").write_bytes(packed[:-100])
+    (tmp_path / "damaged.tsv.gz").write_bytes(packed[:100] + bytes(50) + packed[150:])
+    for name in ("missing.tsv", "latin.tsv", "cut.tsv.gz", "damaged.tsv.gz"):
         with pytest.raises(TrainingDataError, match=f"{name} cannot be read"):
             read(ParallelSentences(tmp_path / name))
 

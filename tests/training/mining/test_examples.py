@@ -12,7 +12,12 @@ import pytest
 
 from search_engine.errors import TrainingDataError
 from search_engine.training.mining.candidates import ScoredText
-from search_engine.training.mining.examples import make_examples, write_examples
+from search_engine.training.mining.examples import (
+    check_output,
+    make_examples,
+    unfinished_file,
+    write_examples,
+)
 from search_engine.training.mining.mining import Mined
 
 MINED = Mined(
@@ -76,10 +81,33 @@ def test_each_example_is_written_before_the_next_is_asked_for(tmp_path: Path) ->
     examples = ({"text": text} for text in ("ä\nb", "c", "d"))
     writing = write_examples(path, examples)
     for count, example in enumerate(writing, start=1):
-        written = path.read_text(encoding="utf-8").splitlines()
+        written = unfinished_file(path).read_text(encoding="utf-8").splitlines()
         assert len(written) == count
         assert json.loads(written[-1]) == example
+        assert path.read_text() == "something that was there before"
     assert path.read_bytes().startswith('{"text": "ä\\nb"}\n'.encode())
+    assert [each.name for each in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_no_example_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    assert list(write_examples(path, [])) == []
+    assert not path.exists()
+    path.write_text("before")
+    list(write_examples(path, []))
+    assert path.read_text() == "before"
+    assert [each.name for each in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_links_stay_links_and_devices_are_written(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    (tmp_path / "there").mkdir()
+    link.symlink_to(tmp_path / "there" / "out.jsonl")
+    list(write_examples(link, [{"a": 1}]))
+    assert link.is_symlink()
+    assert (tmp_path / "there" / "out.jsonl").read_text() == '{"a": 1}\n'
+    check_output(Path("/dev/null"))
+    assert list(write_examples(Path("/dev/null"), [{"a": 1}])) == [{"a": 1}]
 
 
 def test_a_writer_that_is_killed_leaves_whole_lines(tmp_path: Path) -> None:
@@ -99,7 +127,8 @@ def test_a_writer_that_is_killed_leaves_whole_lines(tmp_path: Path) -> None:
     writer.kill()
     writer.stdout.close()
     assert writer.wait() == -signal.SIGKILL
-    data = path.read_bytes()
+    assert not path.exists()
+    data = unfinished_file(path).read_bytes()
     assert data.endswith(b"\n")
     numbers = [json.loads(line)["number"] for line in data.splitlines()]
     assert numbers == list(range(len(numbers)))
@@ -109,6 +138,13 @@ def test_a_writer_that_is_killed_leaves_whole_lines(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(TrainingDataError, match="cannot be written"):
         list(write_examples(tmp_path / "none" / "out.jsonl", []))
+    (tmp_path / "file").touch()
+    for wrong in (tmp_path / "none" / "out.jsonl", tmp_path / "file" / "out.jsonl"):
+        with pytest.raises(TrainingDataError, match="cannot be written, for there is no folder"):
+            check_output(wrong)
+    with pytest.raises(TrainingDataError, match="is a folder"):
+        check_output(tmp_path)
+    check_output(tmp_path / "out.jsonl")
 
     def failing():
         yield {}

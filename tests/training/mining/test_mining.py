@@ -71,6 +71,7 @@ def test_what_answers_repeats_or_asks_is_left_out() -> None:
             f"zero {LONG.replace('six', 'SIX,')}",
             "two three four five six seven eight nine",
             "one two three four",
+            "one two",
             f"A title\n{LONG} and so on and so forth with much more text than before about things",
         ),
         Candidate("Title\nthe words", "the words", 0.5, doc_id="judged"),
@@ -80,16 +81,43 @@ def test_what_answers_repeats_or_asks_is_left_out() -> None:
     ]
     source = Listed(candidates, [ScoredText(positive, 0.95)])
     chosen, report = mined_texts(source, positives=[Positive(positive), Positive(doc_id="judged")])
-    assert chosen == ["other", "one two three four", "Title\nfree"]
+    assert chosen == ["other", "one two", "Title\nfree"]
     skipped = {reason: count for reason, count in report.skipped.items() if count}
     assert skipped == {
         # The text in other white space and case, the judged document, the body of another.
         "known_positive": 3,
         "query_text": 2,
         "repeated": 1,
-        # One word more or less, a part, and a text that holds the positive.
-        "near_duplicate": 4,
+        # One word more or less, two parts, and a text that holds the positive.
+        "near_duplicate": 5,
     }
+
+
+@pytest.mark.parametrize(
+    ("positive", "answers", "others"),
+    [
+        (
+            "Cell membrane lipids!",
+            ["The cell  membrane LIPIDS are made of numbers and of more", "of cell membrane lipids"],
+            ["lipids of the cell membrane", "supercell membrane lipids", "cell membrane"],
+        ),
+        ("the fox", [], ["the fox is quick and brown and here"]),
+        # Of scripts without spaces a token is a character.
+        (
+            "\u7ec6\u80de\u819c\u8102\u8d28",
+            ["\u8fd9\u662f\u7ec6\u80de\u819c\u8102\u8d28\u3002"],
+            ["\u8fd9\u662f\u7ec6\u80de\u8102\u8d28\u819c", "\u7ec6\u80de"],
+        ),
+        ("\u7ec6\u80de", [], ["\u8fd9\u662f\u7ec6\u80de"]),
+    ],
+)
+def test_a_text_that_holds_a_short_positive_answers_too(
+    positive: str, answers: list[str], others: list[str]
+) -> None:
+    source = Listed(listed(*answers, *others), [ScoredText(positive, 1.0)])
+    chosen, report = mined_texts(source, positives=[Positive(positive)])
+    assert chosen == others
+    assert report.skipped["near_duplicate"] == len(answers)
 
 
 def test_the_threshold_decides_what_is_a_near_duplicate() -> None:

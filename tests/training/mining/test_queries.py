@@ -62,13 +62,27 @@ def test_bad_records_are_told_and_left_out(tmp_path: Path) -> None:
         '{"query": "q", "positive": "n", "label": 0}\n'
         '{"query": 3, "positive": "n"}\n'
         '{"query": "q", "doc_id": ""}\n'
+        '{"query": " ", "positive": "p"}\n'
+        '{"query": "q", "positive": "\\t"}\n'
+        '{"query": "q", "positive": "", "doc_id": "known"}\n'
         '{"query": "r", "positive": "s"}\n'
     )
     queries, problems = read(path)
     assert [query.text for query in queries] == ["q", "r"]
     assert queries[0].positives == (Positive("p"),)
-    assert [problem.line for problem in problems] == [2, 3, 4, 5, 6, 7]
+    assert [problem.line for problem in problems] == list(range(2, 11))
     assert "has a 'label', and may be no positive" in str(problems[3])
+    assert "'query' is empty" in str(problems[6])
+    assert "'positive' is empty" in str(problems[7])
+
+
+def test_what_is_null_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(
+        '{"query": "q", "positive": null, "doc_id": 7}\n'
+        '{"query": "q", "positive": "p", "doc_id": null}\n'
+    )
+    assert read(path) == ([MiningQuery("q", (Positive(doc_id="7"), Positive("p")))], [])
 
 
 def test_a_file_without_pairs_is_an_error(tmp_path: Path) -> None:
@@ -76,6 +90,10 @@ def test_a_file_without_pairs_is_an_error(tmp_path: Path) -> None:
     for name, words in (("empty.jsonl", "there is no pair"), ("missing", "cannot be read")):
         with pytest.raises(TrainingDataError, match=words):
             read(tmp_path / name)
+    (tmp_path / "bad.jsonl").write_text('{"query": "q", "positive": 3}\nno json\n')
+    reason = r"no pair in it; .*The first problem: .*bad\.jsonl:1: 'positive' is 3"
+    with pytest.raises(TrainingDataError, match=reason):
+        read(tmp_path / "bad.jsonl")
 
 
 def test_judged_queries_have_the_relevant_documents() -> None:

@@ -25,7 +25,8 @@ class ContrastiveLoss(Loss):
         size_average: whether it is the mean over the pairs, and not their sum.
     """
 
-    formats: ClassVar[tuple[Format, ...]] = ("labelled_pairs", "scored_pairs")
+    formats: ClassVar[tuple[Format, ...]] = ("labelled_pairs",)
+    label_range = (0.0, 1.0)
 
     def __init__(
         self,

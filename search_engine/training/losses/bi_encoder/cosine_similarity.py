@@ -14,12 +14,10 @@ from search_engine.training.losses.similarity import pairwise_cosine
 
 
 class CosineSimilarityLoss(Loss):
-    """Mean squared error of a pair's cosine from its score (Reimers and Gurevych 2019).
-
-    Scores are from -1 to 1.
-    """
+    """Mean squared error of a pair's cosine from its score (Reimers and Gurevych 2019)."""
 
     formats: ClassVar[tuple[Format, ...]] = ("scored_pairs",)
+    label_range = (-1.0, 1.0)
 
     def forward(self, batch: VectorBatch) -> Tensor:
         labels = batch.labels_for("CosineSimilarityLoss", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, get_args
 
 import torch
@@ -33,6 +34,7 @@ class GISTEmbedLoss(Loss):
         guide: a trained bi-encoder, or its name or folder, which is opened on the device of the
             training with the first batch. It reads anchors as queries and all others as documents,
             with prompts of its own.
+        offline: never ask the network for the guide.
         temperature: what cosines are divided by.
         margin_strategy: "absolute" or "relative".
         margin: the more, the fewer negatives.
@@ -48,8 +50,9 @@ class GISTEmbedLoss(Loss):
 
     def __init__(
         self,
-        guide: str | BiEncoder,
+        guide: str | Path | BiEncoder,
         *,
+        offline: bool = False,
         temperature: float = 0.01,
         margin_strategy: MarginStrategy = "absolute",
         margin: float = 0.0,
@@ -61,9 +64,9 @@ class GISTEmbedLoss(Loss):
         check_above_zero("temperature", temperature)
         check_choice("margin_strategy", margin_strategy, get_args(MarginStrategy))
         self._opened: BiEncoder | None = None
-        if isinstance(guide, str):
-            find_checkpoint(guide)
-            self.guide = guide
+        if isinstance(guide, str | Path):
+            find_checkpoint(str(guide), offline=offline)
+            self.guide = str(guide)
         else:
             self.guide, self._opened = guide.name, guide
         self._last: tuple[object, list[Tensor]] | None = None
@@ -123,6 +126,9 @@ class GISTEmbedLoss(Loss):
             from search_engine.encoders.bi_encoder import BiEncoder
 
             self._opened = BiEncoder(
-                self.guide, device=None if device.type == "cpu" else str(device)
+                # Found before, so that it is in the cache by now.
+                self.guide,
+                device=None if device.type == "cpu" else str(device),
+                offline=True,
             )
         return self._opened

@@ -46,6 +46,11 @@ class MatryoshkaLoss(Loss):
             raise ConfigError(
                 f"there are {len(weights)} weights for {len(dimensions)} dimensions; give one each."
             )
+        if len(set(dimensions)) < len(dimensions) or not all(each > 0 for each in weights):
+            raise ConfigError(
+                f"dimensions are {list(dimensions)} and weights {list(weights)}; give each "
+                "dimension once, and weights above 0."
+            )
         if dims_per_step is not None and not 1 <= dims_per_step <= len(dimensions):
             raise ConfigError(
                 f"dims_per_step is {dims_per_step}, and must be from 1 to the number of "
@@ -54,6 +59,7 @@ class MatryoshkaLoss(Loss):
         self.loss = loss
         self.formats = loss.formats  # type: ignore[misc]
         self.mini_batch_size = loss.mini_batch_size
+        self.label_range = loss.label_range
         self.dimensions = tuple(dimensions)
         self.weights = tuple(weights) or (1.0,) * len(dimensions)
         self.dims_per_step = dims_per_step

@@ -43,6 +43,7 @@ class SoftmaxLoss(Loss):
             raise ConfigError(f"dimension is {dimension}, and must be that of the encoder.")
         if num_labels < 2:
             raise ConfigError(f"num_labels is {num_labels}, and must be at least 2.")
+        self.label_range = (0, num_labels - 1)
         parts = 2 * vectors + difference + product
         if not parts:
             raise ConfigError("the classifier sees nothing; take vectors, difference or product.")

@@ -28,6 +28,8 @@ class BinaryCrossEntropyLoss(SingleScoreLoss):
 
     formats: ClassVar[tuple[Format, ...]] = ("scored_pairs", "labelled_pairs", "lists", "tuples")
 
+    label_range = (0.0, 1.0)
+
     def __init__(
         self, *, positive_weight: float = 1.0, activation: Activation = "identity"
     ) -> None:

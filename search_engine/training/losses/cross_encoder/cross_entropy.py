@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -74,9 +73,7 @@ class CrossEntropyLoss(Loss):
         return functional.cross_entropy(
             logits,
             self._targets(batch),
-            weight=torch.tensor(self.class_weights, device=logits.device)
-            if self.class_weights
-            else None,
+            weight=logits.new_tensor(self.class_weights) if self.class_weights else None,
             label_smoothing=self.label_smoothing,
         )
 

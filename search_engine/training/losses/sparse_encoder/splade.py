@@ -75,6 +75,7 @@ class SpladeLoss(Loss):
         self.loss = loss
         self.formats = loss.formats  # type: ignore[misc]
         self.mini_batch_size = loss.mini_batch_size
+        self.label_range = loss.label_range
         table = None if idf is None else torch.as_tensor(idf, dtype=torch.float32)
         if table is not None:
             check_idf(table)

@@ -41,6 +41,10 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/identifiers.py
 	$(BIN)/python benchmarks/sync_speed.py
 	$(BIN)/python benchmarks/ingest_speed.py
+	$(BIN)/python benchmarks/training_speed.py
+	$(BIN)/python benchmarks/fine_tune_scifact.py
+	$(BIN)/python benchmarks/fine_tune_sts.py
+	$(BIN)/python benchmarks/extend_languages.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

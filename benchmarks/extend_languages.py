@@ -58,13 +58,13 @@ def main() -> int:
         )
         minutes = (time.perf_counter() - started) / 60
         student = BiEncoder(str(report.model), offline=True)
-    print(f"trained for {minutes:.1f} minutes, {report.steps} steps: {SETTINGS!r}", end="\n\n")
-    print("| measured | before | after | difference [95 % interval] | p |\n" + "|---" * 5 + "|")
-    for language in arguments.languages:
-        pairs = read_tatoeba(arguments.data, language)
-        measured = TranslationEvaluator([a for a, _ in pairs], [b for _, b in pairs])
-        print_row(f"Tatoeba en-{language}, accuracy", METRIC, measured, teacher, student)
-    print_row("STS benchmark test, Spearman", "spearman", evaluator(english), teacher, student)
+        print(f"trained for {minutes:.1f} minutes, {report.steps} steps: {SETTINGS!r}", end="\n\n")
+        print("| measured | before | after | difference [95 % interval] | p |\n" + "|---" * 5 + "|")
+        for language in arguments.languages:
+            pairs = read_tatoeba(arguments.data, language)
+            measured = TranslationEvaluator([a for a, _ in pairs], [b for _, b in pairs])
+            print_row(f"Tatoeba en-{language}, accuracy", METRIC, measured, teacher, student)
+        print_row("STS benchmark test, Spearman", "spearman", evaluator(english), teacher, student)
     return 0
 
 

@@ -43,8 +43,8 @@ from search_engine.training.mining.report import MiningReport
 from search_engine.training.mining.settings import MiningSettings
 
 METRIC = "ndcg@10"
-# Chosen on the dev split.
-NEGATIVES, RELATIVE_MARGIN = 1, 0.05
+# Without a margin, which would leave out the queries whose abstract is not found, the hardest.
+NEGATIVES = 1
 SETTINGS = TrainingSettings(epochs=3, batch_size=32, learning_rate=3e-5, precision="bfloat16")
 
 
@@ -122,11 +122,12 @@ def open_index(folder: Path, model: str, dataset: RetrievalDataset) -> SearchEng
 
 
 def mine(dataset: RetrievalDataset, engine: SearchEngine) -> TrainingSet:
-    mining = MiningSettings(negatives=NEGATIVES, relative_margin=RELATIVE_MARGIN)
+    mining = MiningSettings(negatives=NEGATIVES)
     report = MiningReport()
     with IndexCandidates(engine, leg="dense") as candidates:
         mined = mine_negatives(judged_queries(dataset), candidates, settings=mining, report=report)
         rows = [row for each in mined for row in make_examples(each, "tuples", negatives=NEGATIVES)]
+    report.examples = len(rows)
     report_progress(report.to_table())
     return TrainingSet(Dataset.from_list(rows), MultipleNegativesRankingLoss(), name="queries")
 

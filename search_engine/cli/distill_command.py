@@ -71,7 +71,7 @@ def cross_to_bi(
     options: TrainingOptions,
 ) -> None:
     """The scores of a cross-encoder into a bi-encoder."""
-    sets = scored_sets(data, loss, loss_option, kind="bi")
+    sets = scored_sets(data, loss, loss_option, kind="bi", options=options)
     distill_into(open_scores(teacher, options), model, sets, "bi", labels, options)
 
 
@@ -88,7 +88,7 @@ def cross_to_sparse(
     options: TrainingOptions,
 ) -> None:
     """The scores of a cross-encoder into a sparse encoder."""
-    sets = scored_sets(data, loss, loss_option, kind="sparse")
+    sets = scored_sets(data, loss, loss_option, kind="sparse", options=options)
     distill_into(open_scores(teacher, options), model, sets, "sparse", labels, options)
 
 
@@ -107,7 +107,7 @@ def dense_to_sparse(
     """The similarities of a bi-encoder into a sparse encoder."""
     from search_engine.training.distillation.teachers import Similarities
 
-    sets = scored_sets(data, loss, loss_option, kind="sparse")
+    sets = scored_sets(data, loss, loss_option, kind="sparse", options=options)
     dense = Similarities(open_bi_encoder(teacher, options))
     distill_into(dense, model, sets, "sparse", labels, options)
 
@@ -221,7 +221,7 @@ def dimension(
         raise typer.BadParameter(
             "--resume goes on with a training; give its --data, or leave --resume out"
         )
-    sets = scored_sets(data, loss, loss_option, kind="bi") if data else []
+    sets = scored_sets(data, loss, loss_option, kind="bi", options=options) if data else []
     folder = open_run(
         options.output,
         labels=labels,

@@ -31,20 +31,28 @@ def scored_sets(
     loss_options: Sequence[str] | None,
     *,
     kind: Literal["bi", "sparse"],
+    options: TrainingOptions,
 ) -> list[TrainingSet]:
     """Data that a teacher is to score, with the loss that was asked for.
 
     Args:
         loss: None is MarginMSELoss; for a sparse encoder, with the price of its terms.
     """
+    import torch
+
     from search_engine.cli.training_losses import make_loss
     from search_engine.training.data.training_set import TrainingSet
 
+    # Losses may have random weights of their own.
+    torch.manual_seed(options.settings().seed)
     given = list(loss_options or ())
     name = loss or "MarginMSELoss"
     if loss is None and kind == "sparse":
         name, given = "SpladeLoss", [*_SPARSE_OPTIONS, *given]
-    return [TrainingSet(source, make_loss(name, given, kind=kind)) for source in data]
+    return [
+        TrainingSet(source, make_loss(name, given, kind=kind, offline=options.offline))
+        for source in data
+    ]
 
 
 def distill_into(

@@ -90,9 +90,11 @@ def _make(name: str, options: Mapping[str, str], kind: str, *, offline: bool) ->
 
 
 def _construct(loss: type[Loss], values: Mapping[str, Any]) -> Loss:
+    from search_engine.errors import ConfigError
+
     try:
         return loss(**values)
-    except (TypeError, ValueError) as error:
+    except (ConfigError, TypeError, ValueError) as error:
         shown = ", ".join(f"{key}={value!r}" for key, value in values.items() if key != "loss")
         raise typer.BadParameter(f"{loss.__name__} cannot be made with {shown}: {error}") from error
 

@@ -173,3 +173,44 @@ def test_wrong_usage_and_what_cannot_be_mined(folder, tmp_path, run) -> None:
         status, _, err = run("mine", *arguments, *output)
         assert status == 1
         assert words in err
+
+
+def test_no_file_that_is_there_is_lost(folder, beir, tmp_path, run) -> None:
+    pairs = write_lines(tmp_path / "pairs.jsonl", [{"query": "cell", "doc_id": "answer"}])
+    index = ("-i", str(folder), "--offline")
+    corpus = (beir / "corpus.jsonl").read_bytes()
+    for output in (beir / "corpus.jsonl", beir / "qrels" / "new.jsonl", tmp_path / "link.jsonl"):
+        if output.name == "link.jsonl":
+            output.symlink_to(beir / "corpus.jsonl")
+        status, _, err = run("mine", str(beir), *index, "-o", str(output))
+        assert status == 2
+        assert "would replace" in " ".join(err.split())
+    assert (beir / "corpus.jsonl").read_bytes() == corpus
+    unfinished = pairs.rename(tmp_path / "out.jsonl.tmp")
+    assert run("mine", str(unfinished), *index, "-o", str(tmp_path / "out.jsonl"))[0] == 2
+    pairs = unfinished.rename(tmp_path / "pairs.jsonl")
+
+    output = tmp_path / "out.jsonl"
+    output.write_text("mined before\n")
+    status, _, err = run("mine", str(pairs), *index, "-o", str(output), "--max-score", "-1")
+    assert status == 0
+    assert f"nothing was mined, and {output} is left as it was" in err
+    assert output.read_text() == "mined before\n"
+
+
+def test_where_nothing_can_be_written_no_model_is_loaded(tmp_path, run) -> None:
+    pairs = write_lines(tmp_path / "pairs.jsonl", [{"query": "cell", "positive": "answer"}])
+    for output, words in ((tmp_path / "no" / "out.jsonl", "there is no folder"),
+                          (tmp_path, "is a folder")):  # fmt: skip
+        arguments = ("mine", str(pairs), "-o", str(output), "--model", "no-such", "--offline")
+        status, _, err = run(*arguments)
+        assert status == 1
+        assert words in err
+
+
+def test_why_there_is_no_pair_is_told(tmp_path, run) -> None:
+    pairs = write_lines(tmp_path / "pairs.jsonl", [{"query": "cell", "positive": "a", "label": 1}])
+    status, _, err = run("mine", str(pairs), "-o", str(tmp_path / "out.jsonl"), "--offline")
+    assert status == 1
+    assert "The first problem:" in err
+    assert err.count("has a 'label'") == 2

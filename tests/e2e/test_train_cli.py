@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from pathlib import Path
@@ -222,7 +223,7 @@ def test_options_of_losses() -> None:
         (["sale=3"], "no option 'sale'; its options are: scale"),
         (["inner.scale=3"], "inner.scale: there is no such option"),
         (["loss.scale=3"], "needs loss=NAME"),
-        (["scale=many"], "options of MultipleNegativesRankingLoss"),
+        (["scale=many"], "cannot be made with scale='many': scale is 'many', and must be a number"),
     ],
 )
 def test_wrong_options_of_losses(options, message) -> None:
@@ -364,6 +365,44 @@ def test_distillation_into_fewer_dimensions(bert, texts, tuples, tmp_path, run) 
     status, _, err = run(*arguments, "--texts", str(tmp_path), "-o", str(tmp_path / "no"))
     assert status == 1
     assert "cannot be read" in err
+    (tmp_path / "cut.txt.gz").write_bytes(gzip.compress("\n".join(texts).encode())[:-20])
+    wrong = ("--texts", str(tmp_path / "cut.txt.gz"), "-o", str(tmp_path / "cut"))
+    status, _, err = run(*arguments, *wrong)
+    assert status == 1
+    assert "cut.txt.gz: cannot be read" in err
+
+
+def test_a_student_of_fewer_dimensions_is_kept(bert, texts, tuples, tmp_path, run) -> None:
+    (tmp_path / "texts.txt").write_text("\n".join(texts) + "\n")
+    student = tmp_path / "run" / "student"
+
+    def distill(dimension: int, *options: str) -> tuple[int, str, str]:
+        return run(
+            "distill", "dimension", "--teacher", str(bert), "--texts",
+            str(tmp_path / "texts.txt"), "--dimension", str(dimension), "--output",
+            str(tmp_path / "run"), *SHORT, *options,
+        )  # fmt: skip
+
+    data = ("--data", str(tuples))
+    status, _, err = distill(6, "--resume")
+    assert status == 2
+    assert "give its --data" in " ".join(err.replace("\u2502", " ").split())
+    assert distill(6)[0] == 0
+    before = {path: path.read_bytes() for path in student.rglob("*") if path.is_file()}
+    for wrong, words in (
+        ((6,), "is there already; give another folder, or resume"),
+        ((6, *data), "is there already; give another folder, or resume"),
+        ((5, *data, "--resume"), "dimension was 6, and is 5"),
+        ((6, "--precision", "float16", "--data", str(tmp_path / "none")), "float16 needs a GPU"),
+    ):
+        status, _, err = distill(*wrong)
+        assert status == 1
+        assert words in err
+    assert {path: path.read_bytes() for path in student.rglob("*") if path.is_file()} == before
+    status, _, err = distill(6, *data, "--resume")
+    assert status == 0, err
+    assert {path: path.read_bytes() for path in student.rglob("*") if path.is_file()} == before
+    assert (tmp_path / "run" / "training" / "model").is_dir()
 
 
 def test_a_curve_in_one_line() -> None:

@@ -171,15 +171,15 @@ def _compare(before: NDArray[np.float32], after: NDArray[np.float32]) -> tuple[f
     """How far the cosines of all pairs agree, and the nearest of each."""
     cosines = [similarity(vectors, vectors) for vectors in (before, after)]
     pairs = np.triu_indices(len(before), k=1)
-    sides = [each[pairs] for each in cosines]
+    one, other = (each[pairs] for each in cosines)
     correlation = None
     # Two texts are one pair, and nothing correlates with what does not vary.
-    if all(np.ptp(side) > 0 for side in sides):
-        correlation = float(np.corrcoef(*sides)[0, 1])
+    if min(np.ptp(one), np.ptp(other)) > 0:
+        correlation = float(np.corrcoef(one, other)[0, 1])
     near = min(_NEAREST, len(before) - 1)
     nearest = []
     for each in cosines:
         np.fill_diagonal(each, -np.inf)
         nearest.append(np.argsort(-each, axis=1, kind="stable")[:, :near])
-    kept = [len(set(one) & set(other)) / near for one, other in zip(*nearest, strict=True)]
+    kept = [len(set(left) & set(right)) / near for left, right in zip(*nearest, strict=True)]
     return correlation, float(np.mean(kept))

@@ -110,3 +110,10 @@ def test_what_is_wrong_is_told_at_once() -> None:
         RerankingEvaluator([SAMPLE], metrics=("hits",))
     with pytest.raises(ConfigError, match="neither similarities nor dimensions"):
         RerankingEvaluator([SAMPLE], truncate_dim=3)(Cross({}))
+
+
+def test_texts_may_hold_what_c_strings_cannot() -> None:
+    texts = ["a\0b", "a\0c", "\ud800"]
+    sample = RerankingSample("q", {"a\0b": 0, "a\0c": 1, "\ud800": 0}, texts)
+    scores = RerankingEvaluator([sample]).measure_candidates().scores
+    assert scores["mrr@10"] == scores["map"] == 0.5

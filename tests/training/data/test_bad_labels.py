@@ -68,7 +68,7 @@ def test_a_cell_of_many_brackets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("loss", "labels", "name", "reason"),
     [
-        (BinaryCrossEntropyLoss(), [1, 0, 5, 1], "label", "'label' is 5, and the loss takes 0 to 1"),
+        (BinaryCrossEntropyLoss(), [1, 0, 5, 1], "label", "is 5, and the loss takes 0 to 1"),
         (SoftmaxLoss(8, 3), [2, 0, 3, 1], "label", "'label' is 3, and the loss takes 0 to 2"),
         (ContrastiveLoss(), [1, 0, -1, 1], "label", "'label' is -1, and the loss takes 0 to 1"),
         (

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from search_engine.encoders.cross_encoder import CrossEncoder
 from search_engine.encoders.sparse_encoder import SparseEncoder
 from search_engine.errors import ConfigError, ModelNotFoundError, ReadError, TrainingDataError
 from search_engine.training.data.training_set import TrainingSet
-from search_engine.training.distillation import vectors
+from search_engine.training.distillation import fewer_layers, vectors
 from search_engine.training.distillation.fewer_layers import distill_layers
 from search_engine.training.distillation.multilingual import distill_multilingual
 from search_engine.training.distillation.parallel_sentences import ParallelSentences
@@ -325,3 +328,134 @@ def test_records_that_make_no_example_are_told(
         device="cpu", offline=True, on_problem=problems.append,
     )  # fmt: skip
     assert [problem.path for problem in problems] == [str(rows)]
+
+
+def test_why_no_record_makes_an_example_is_told_before_the_error(
+    student: Path, rows: Path, tmp_path: Path
+) -> None:
+    class Failing:
+        fingerprint = "failing"
+
+        def label(self, rows: Any) -> Any:
+            raise TrainingDataError("no label")
+
+    with rows.open("a") as file:
+        file.write("no json\n")
+    problems: list[ReadError] = []
+    with pytest.raises(TrainingDataError, match="no label"):
+        distill_scores(
+            str(student), Failing(), TrainingSet(str(rows), MarginMSELoss()), tmp_path / "run",
+            device="cpu", offline=True, on_problem=problems.append,
+        )  # fmt: skip
+    assert [problem.line for problem in problems] == [41]
+
+
+def test_settings_and_places_are_refused_before_the_teacher_is_asked(
+    student: Path, rows: Path, tmp_path: Path
+) -> None:
+    class Silent:
+        fingerprint = "silent"
+
+        def label(self, rows: Any) -> Any:
+            raise AssertionError("the teacher was asked")
+
+    def run(output: Path, **options: Any) -> None:
+        distill_scores(
+            str(student), Silent(), TrainingSet(str(rows), MarginMSELoss()), output, device="cpu",
+            offline=True, **options,
+        )  # fmt: skip
+
+    with pytest.raises(ConfigError, match="float16 needs a GPU"):
+        run(tmp_path / "run", settings=SETTINGS.model_copy(update={"precision": "float16"}))
+    for options in (
+        {"output": rows}, {"output": rows / "run"}, {"output": tmp_path / "run", "labels": rows},
+        {"output": tmp_path / "run", "labels": rows / "labels"},
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match=r"rows\.jsonl is no folder; give a folder"):
+            run(**options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_student_that_is_there_is_never_replaced(
+    teacher: Path, bert: Path, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dense = BiEncoder(str(teacher), backend="torch", dtype="float32")
+    settings = SETTINGS.model_copy(update={"max_steps": 4, "save_every": 2})
+
+    def run(
+        layers: list[int], encoder: BiEncoder = dense, *, resume: bool = False, on_rows: Any = None
+    ) -> Any:
+        return distill_layers(
+            encoder, texts[:16], tmp_path / "run", layers=layers, settings=settings, device="cpu",
+            offline=True, resume=resume, on_rows=on_rows,
+        )  # fmt: skip
+
+    def interrupt(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    write = fewer_layers.write_fewer_layers
+
+    def write_half(model: str, folder: Path, **options: Any) -> None:
+        write(model, folder, **options)
+        raise KeyboardInterrupt
+
+    student = tmp_path / "run" / "student"
+    with monkeypatch.context() as patched:
+        patched.setattr(fewer_layers, "write_fewer_layers", write_half)
+        with pytest.raises(KeyboardInterrupt):
+            run([0, 1])
+    assert not student.exists()
+    # As a process that is killed leaves it.
+    (tmp_path / "run" / "student.tmp").mkdir(parents=True)
+    (tmp_path / "run" / "student.tmp" / "half").touch()
+    with pytest.raises(KeyboardInterrupt):
+        run([0, 2], on_rows=interrupt)
+    weights = (student / "model.safetensors").read_bytes()
+    assert not (student / "half").exists()
+    for resume in (False, True):
+        with pytest.raises(ConfigError, match=r"layers was \[0, 2\], and is \[1, 2\]\. Give"):
+            run([1, 2], resume=resume)
+        other = BiEncoder(str(bert), backend="torch", dtype="float32")
+        with pytest.raises(ConfigError, match="teacher was"):
+            run([0, 2], other, resume=resume)
+    assert (student / "model.safetensors").read_bytes() == weights
+    assert run([0, 2], resume=True).steps == 4
+    with pytest.raises(ConfigError, match=r"layers was \[0, 2\]"):
+        run([0, 3], resume=True)
+    (tmp_path / "run" / "student.json").unlink()
+    with pytest.raises(ConfigError, match="what it was made of cannot be read"):
+        run([0, 2], resume=True)
+
+
+@pytest.mark.slow
+def test_of_two_processes_one_writes_the_student_and_asks_the_teacher(
+    teacher: Path, texts: list[str], tmp_path: Path
+) -> None:
+    root = Path(__file__).resolve().parents[3]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+
+    def launch(name: str, layers: list[int]) -> list[Any]:
+        path = tmp_path / f"{name}.json"
+        path.write_text(
+            json.dumps(
+                {"teacher": str(teacher), "texts": texts[:16], "layers": layers,
+                 "output": str(tmp_path / "run")}
+            )
+        )  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
+             "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0",
+             "-m", "tests.training.distillation.distributed_run", str(path)],
+            capture_output=True, text=True, env=environment, cwd=root, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return [json.loads(path.with_suffix(f".{rank}").read_text()) for rank in range(2)]
+
+    first, second = launch("first", [0, 2])
+    assert first == {"done": ["wrote", "labelled"], "steps": 2}
+    assert second == {"done": [], "steps": 2}
+    first, second = launch("again", [0, 3])
+    # Both are told what the first has found.
+    assert first == second
+    assert first["done"] == []
+    assert "is not empty" in first["error"]

@@ -121,6 +121,17 @@ def test_wrong_dimensions_and_too_few_texts(bert: Path, texts: list[str], tmp_pa
     assert not (tmp_path / "small").exists()
 
 
+def test_two_texts_have_no_correlation(bert: Path, texts: list[str], tmp_path: Path) -> None:
+    few = list(dict.fromkeys(texts))
+    made = write_projected(str(bert), few[:29], tmp_path / "two", dimension=3)
+    assert (made.held_out, made.correlation) == (2, None)
+    made = write_projected(str(bert), few[:30], tmp_path / "three", dimension=3)
+    assert made.held_out == 3
+    assert made.correlation is not None
+    alike = write_projected(str(bert), ["the cell"] * 40, tmp_path / "alike", dimension=3)
+    assert alike.correlation is None
+
+
 def test_a_dense_layer_may_be_there_already(bert: Path, texts: list[str], tmp_path: Path) -> None:
     folder = write_sentence_transformer(tmp_path / "model", bert, dense=True)
     write_projected(str(folder), texts, tmp_path / "small", dimension=3)

@@ -98,7 +98,10 @@ def test_what_answers_repeats_or_asks_is_left_out() -> None:
     [
         (
             "Cell membrane lipids!",
-            ["The cell  membrane LIPIDS are made of numbers and of more", "of cell membrane lipids"],
+            [
+                "The cell  membrane LIPIDS are made of numbers and of more",
+                "of cell membrane lipids",
+            ],
             ["lipids of the cell membrane", "supercell membrane lipids", "cell membrane"],
         ),
         ("the fox", [], ["the fox is quick and brown and here"]),
@@ -151,9 +154,14 @@ def test_no_positive_and_nothing_that_repeats_one_comes_out(
         shingles = {tuple(parts[place : place + 3]) for place in range(len(parts) - 2)}
         return shingles if len(shingles) >= 5 else {("whole", *parts)}
 
+    def holds(whole: str, part: str) -> bool:
+        return len(part.split()) >= 3 and f" {part} " in f" {whole} "
+
     def repeats(text: str) -> bool:
         return any(
-            words(text) <= words(positive)
+            holds(text, positive)
+            or holds(positive, text)
+            or words(text) <= words(positive)
             or words(positive) <= words(text)
             or len(words(text) & words(positive)) / len(words(text) | words(positive)) >= threshold
             for positive in positives

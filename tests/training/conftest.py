@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,3 +28,14 @@ def few_objects_to_collect() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def handler_of_dead_children() -> Iterator[None]:
+    """What torch does when a process dies is taken back with the loader whose processes it watches.
+
+    It stays in place otherwise, and the death of any later child of the tests ends them.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    yield
+    signal.signal(signal.SIGCHLD, before)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import shutil
+import signal
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -121,7 +123,13 @@ class EncoderTrainer(Trainer):
             if self.is_fsdp_enabled:
                 # Weights are read before they are sharded.
                 read_checkpoint(self.training_model, last)
-        self.train(resume_from_checkpoint=None if last is None else str(last))
+        watched = signal.getsignal(signal.SIGCHLD)
+        try:
+            self.train(resume_from_checkpoint=None if last is None else str(last))
+        finally:
+            # torch leaves its own in place, which the death of any later process would call.
+            if self._settings.workers and threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGCHLD, watched)
         return self.state
 
     def get_train_dataloader(self) -> DataLoader[Any]:

@@ -168,8 +168,9 @@ def test_without_peft_or_a_transformer(
         patch.setattr(lora, "find_spec", lambda name: None)
         with pytest.raises(ConfigError, match=r"needs peft: pip install 'search-engine\[train\]'"):
             _model(dense_encoder)
-    import search_engine.training.runs as runs
 
-    monkeypatch.setattr(runs, "find_spec", lambda name: None if name == "accelerate" else sys)
+    import search_engine.training.failures as failures
+
+    monkeypatch.setattr(failures, "find_spec", lambda name: None if name == "accelerate" else sys)
     with pytest.raises(ConfigError, match=r"needs accelerate: pip install 'search-engine\[train\]"):
         run(dense_encoder, scored_set(tmp_path), tmp_path / "run")

@@ -227,7 +227,7 @@ def test_what_is_no_run_is_not_resumed_and_what_is_one_not_begun(
         run(dense_encoder, scored_set(tmp_path), tmp_path / "run")
     assert weights_of(tmp_path / "run").keys() == before.keys()
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="is not empty"):
+    with pytest.raises(ConfigError, match="is a file; give a folder"):
         run(dense_encoder, scored_set(tmp_path), tmp_path / "file")
     record = tmp_path / "run/run.json"
     record.write_text(json.dumps(json.loads(record.read_text()))[:50])

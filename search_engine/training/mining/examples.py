@@ -67,8 +67,8 @@ def write_examples(path: Path, examples: Iterable[dict[str, Any]]) -> Iterator[d
 
     They are written into the `unfinished_file` of the path. After the last it gets the name of the
     path, in place of a file that is there, which is left as it is where there is no example.
-    Whatever ends the process before, the unfinished file holds whole lines, and the next run
-    begins it anew.
+    Whatever ends the process before, the path is as it was; of the unfinished file all lines are
+    whole but perhaps the last, and the next run begins it anew.
 
     Raises:
         TrainingDataError: the file cannot be written.
